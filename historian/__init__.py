@@ -1,0 +1,1 @@
+"""Historian: everything that knows SQL."""

@@ -1,0 +1,1 @@
+"""Meters: payloads, validation and the head-end."""

@@ -1,0 +1,1 @@
+"""The control centre: ground floor, hall, control rooms and roof."""

@@ -1,0 +1,80 @@
+"""What a room may ask of another without knowing it. The fakes of the tests satisfy the same contract tests."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scada.model.reading import ReadingArray
+from scada.model.sample import SampleArray
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOutcome:
+    """What became of a batch of readings: received = stored + revised + duplicate."""
+
+    stored: int
+    revised: int
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredMeter:
+    """What the head-end needs to know of an installed meter."""
+
+    id: int
+    serial: int
+    metering_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A message the head-end could not accept, kept with its reason; ``payload`` may be cut, ``size`` is the whole."""
+
+    received_at: int
+    topic: str
+    reason: str
+    rejected: int
+    size: int
+    payload: bytes
+
+
+class SampleStore(Protocol):
+    """Where telemetry goes. Calls block; use from a thread of one's own."""
+
+    def write_samples(self, source: str, sequence: int, batch: SampleArray) -> bool:
+        """Store a batch, exactly once per (source, sequence). False when it was stored before.
+
+        Raises StoreUnavailable (keep the batch, try again with the same sequence) or StoreRejected.
+        """
+        ...
+
+
+class ReadingStore(Protocol):
+    """Where meter readings go. Calls block; use from a thread of one's own."""
+
+    def write_readings(self, batch: ReadingArray) -> ReadingOutcome:
+        """Commit a batch; same key and same value is a duplicate, another value becomes a revision.
+
+        Raises StoreUnavailable (nothing was acknowledged, try again) or StoreRejected.
+        """
+        ...
+
+    def write_quarantine(self, rows: Sequence[Quarantined]) -> None:
+        """Keep rejected messages, bounded: the oldest beyond the limit go. Raises StoreUnavailable."""
+        ...
+
+    def registered_meters(self) -> Sequence[RegisteredMeter]:
+        """All meters that may deliver readings now. Raises StoreUnavailable."""
+        ...
+
+
+class SampleSink(Protocol):
+    """Takes telemetry without waiting; never raises."""
+
+    def offer(self, batch: SampleArray) -> None:
+        """Hand over a batch; the sink owns it from here on."""
+        ...
+
+
+Clock = Callable[[], int]
+"""Returns µs since 1970 UTC. Shells own the real one; tests inject their own."""

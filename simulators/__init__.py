@@ -1,0 +1,1 @@
+"""The field, simulated: the grid's physics, substations and the meter fleet. Nobody imports this."""

@@ -1,0 +1,1 @@
+"""Substations: station files, register and node maps, and the two field protocols."""
