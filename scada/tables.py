@@ -3,8 +3,8 @@
 Knows field names, types and bounds. Does not know what any table means.
 
 A dataclass is the schema: its fields are the allowed keys, its defaults the optional ones, ``bounded`` its limits.
-A key that is no field is refused by name with the nearest known one; nothing is converted silently, except a whole number
-where a float is wanted.
+A key that is no field is refused by name with the nearest known one; nothing is converted silently, except a whole
+number where a float is wanted.
 """
 
 import difflib

@@ -1,0 +1,40 @@
+"""``python -m tests.bench NAME [--seconds N]``: runs one bench and prints its JSON as the last line.
+
+A bench is a module of this folder with ``async def run(seconds: float | None) -> Result``.
+"""
+
+import argparse
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+
+from tests.bench.result import Result
+
+
+def names() -> list[str]:
+    """The benches there are."""
+    here = Path(__file__).parent
+    return sorted(
+        path.stem
+        for path in here.glob("*.py")
+        if path.stem not in ("__main__", "result") and not path.stem.startswith("_")
+    )
+
+
+def main() -> int:
+    """Run the bench named on the command line."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("name", choices=names())
+    parser.add_argument(
+        "--seconds", type=float, default=None, help="length of the measured part, where the bench has one"
+    )
+    arguments = parser.parse_args()
+    bench = importlib.import_module(f"tests.bench.{arguments.name}")
+    result: Result = asyncio.run(bench.run(arguments.seconds))
+    print(result.as_json())
+    return 0 if result.lost == 0 and result.duplicated == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
