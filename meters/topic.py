@@ -1,0 +1,84 @@
+"""Names of the MQTT topics between meters, concentrators and head-end, and their reading.
+
+``ami/v1/<unit>/<concentrator>/<meter>/{profile|register|event|state}``, and for packed batches
+``ami/v1/<unit>/<concentrator>/batch/profile``. A meter with its own modem has the concentrator ``direct``; a
+concentrator's own state has the meter ``-``. Knows names, not payloads.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+ROOT = "ami/v1"
+DIRECT = "direct"
+BATCH = "batch"
+NO_METER = "-"
+
+_LEVEL = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+_SERIAL = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+class Subject(StrEnum):
+    """What a message is about: the last level of its topic."""
+
+    PROFILE = "profile"
+    REGISTER = "register"
+    EVENT = "event"
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic taken apart. ``serial`` is None for batches and for a concentrator's own state."""
+
+    unit: str
+    concentrator: str
+    serial: int | None
+    is_batch: bool
+    subject: Subject
+
+    def __str__(self) -> str:
+        meter = BATCH if self.is_batch else NO_METER if self.serial is None else str(self.serial)
+        return f"{ROOT}/{self.unit}/{self.concentrator}/{meter}/{self.subject}"
+
+
+def meter_topic(unit: str, concentrator: str, serial: int, subject: Subject) -> str:
+    """Topic of one meter. Raises ValueError when a level has a forbidden form."""
+    return str(_checked(Topic(unit, concentrator, serial, is_batch=False, subject=subject)))
+
+
+def batch_topic(unit: str, concentrator: str) -> str:
+    """Topic of a concentrator's packed load-profile batches. Raises ValueError when a level has a forbidden form."""
+    return str(_checked(Topic(unit, concentrator, None, is_batch=True, subject=Subject.PROFILE)))
+
+
+def state_topic(unit: str, concentrator: str) -> str:
+    """Topic of a concentrator's own state, retained, also its last will. Raises ValueError as above."""
+    return str(_checked(Topic(unit, concentrator, None, is_batch=False, subject=Subject.STATE)))
+
+
+def read_topic(text: str) -> Topic | None:
+    """The topic taken apart, or None when it is none of ours."""
+    levels = text.split("/")
+    if len(levels) != 6 or text[: len(ROOT) + 1] != f"{ROOT}/":
+        return None
+    _, _, unit, concentrator, meter, subject_name = levels
+    if subject_name not in _SUBJECTS or not (_LEVEL.fullmatch(unit) and _LEVEL.fullmatch(concentrator)):
+        return None
+    subject = _SUBJECTS[subject_name]
+    if meter == BATCH:
+        return Topic(unit, concentrator, None, is_batch=True, subject=subject) if subject is Subject.PROFILE else None
+    if meter == NO_METER:
+        return Topic(unit, concentrator, None, is_batch=False, subject=subject) if subject is Subject.STATE else None
+    if _SERIAL.fullmatch(meter) is None:
+        return None
+    return Topic(unit, concentrator, int(meter), is_batch=False, subject=subject)
+
+
+_SUBJECTS = {subject.value: subject for subject in Subject}
+
+
+def _checked(topic: Topic) -> Topic:
+    if read_topic(str(topic)) != topic:
+        raise ValueError(f"{topic} is not a topic of {ROOT}")
+    return topic
