@@ -1,0 +1,1 @@
+"""What people see: the state door of each process and the terminal views made from it."""

@@ -1,0 +1,99 @@
+"""The state door: each process tells its state as JSON on a loopback port and writes down where.
+
+Knows HTTP and the file ``var/run/NAME.json``. Does not know what the answers mean. Reading only: no order enters here.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scada.config import HttpConfig
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[Mapping[str, str]], Any]
+"""Gets the path parameters, returns what msgspec can encode; KeyError becomes 404 with its text."""
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process it lives in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class StateDoor:
+    """Serves ``answers`` (path → function) while its block lasts.
+
+    Raises OSError when the configured port is taken.
+    """
+
+    def __init__(self, name: str, answers: Mapping[str, Answer], http: HttpConfig, var: Path) -> None:
+        self._name = name
+        self._file = var / "run" / f"{name}.json"
+        self._socket = socket.create_server(
+            (http.host, http.port), family=socket.AF_INET6 if ":" in http.host else socket.AF_INET
+        )
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        application = Starlette(routes=[Route(path, _endpoint(answer)) for path, answer in answers.items()])
+        self._server = _Server(
+            uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name=f"{self._name} state door")
+        self._write_down()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _write_down(self) -> None:
+        text = json.dumps({"name": self._name, "pid": os.getpid(), "url": self.url})
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            scratch = self._file.with_suffix(".new")
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(self._file)
+        except OSError as error:
+            log.warning(
+                "%s is not written (%s): `scada status` cannot find %s at %s",
+                self._file,
+                error.strerror,
+                self._name,
+                self.url,
+            )
+
+
+def _endpoint(answer: Answer) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
+        try:
+            body, status = answer(request.path_params), 200
+        except KeyError as error:
+            body, status = {"error": str(error.args[0])}, 404
+        return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+
+    return respond
