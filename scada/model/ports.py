@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scada.model.reading import ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray
 from scada.model.sample import SampleArray
 
 
@@ -18,12 +18,22 @@ class ReadingOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterEventOutcome:
+    """What became of a batch of meter events: received = stored + duplicate."""
+
+    stored: int
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredMeter:
     """What the head-end needs to know of an installed meter."""
 
     id: int
     serial: int
     metering_point: str
+    feeder: str = ""
+    """Load behind which it is connected (``TN07/473``), or '' when unknown: outages are counted by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,17 @@ class ReadingStore(Protocol):
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:
         """All meters that may deliver readings now. Raises StoreUnavailable."""
+        ...
+
+
+class MeterEventStore(Protocol):
+    """Where entries of the meters' event logs go. Calls block; use from a thread of one's own."""
+
+    def write_meter_events(self, batch: MeterEventArray) -> MeterEventOutcome:
+        """Commit a batch; an event that is there already (same meter, time and code) is a duplicate.
+
+        Raises StoreUnavailable (try again) or StoreRejected.
+        """
         ...
 
 

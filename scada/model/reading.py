@@ -36,7 +36,20 @@ REGISTER = np.dtype(
 )
 """One billing register by OBIS number (``meters.obis``): daily, month-end, price change, exchange, on demand."""
 
+METER_EVENT = np.dtype([("meter", "<i4"), ("time", "<i8"), ("code", "<i2")])
+"""One entry of a meter's event log; all three fields are its key. time: µs since 1970 UTC · code: ``EventCode``
+or another."""
+
 ReadingArray = NDArray[np.void]
+MeterEventArray = NDArray[np.void]
+
+
+class EventCode(IntEnum):
+    """Codes of the standard event log that this system acts upon (DLMS/COSEM event code tables); others are only kept."""
+
+    POWER_FAILURE = 1
+    POWER_RETURNED = 2
+    LAST_GASP = 99
 
 
 class ProfileStatus(IntFlag):
@@ -85,3 +98,8 @@ class Method(IntEnum):
 def no_readings() -> ReadingArray:
     """An empty READING array."""
     return np.empty(0, dtype=READING)
+
+
+def no_meter_events() -> MeterEventArray:
+    """An empty METER_EVENT array."""
+    return np.empty(0, dtype=METER_EVENT)
