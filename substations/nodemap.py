@@ -1,0 +1,272 @@
+"""Node maps: which OPC UA nodes are the points and commands of one bay type.
+
+Knows node identifiers, value types, sampling and dead bands. Not sockets, sessions or namespace indices: a map
+names the namespace by its URI, and the index is asked of the server at every connection, because servers renumber.
+
+``{station}`` and ``{bay}`` in a node identifier stand for their names; ``{bay}`` also in a point's name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from scada.model.errors import Fault
+from scada.model.point import Point
+from scada.model.station import Bay, Station
+from scada.tables import Faults, bounded, load_table, nearest
+from substations.registermap import ACTIONS, in_bay
+
+_IDENTIFIERS = ("s=", "i=", "g=", "b=")
+
+
+class NodeType(StrEnum):
+    """Built-in type of a node's value (OPC UA Part 6, 5.1.2), in the standard's names but lower case."""
+
+    BOOLEAN = "boolean"
+    SBYTE = "sbyte"
+    BYTE = "byte"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT = "float"
+    DOUBLE = "double"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """One point: ``node`` is its identifier without the namespace (``s={station}.{bay}.P``). Engineering value =
+    node value x ``scale`` + ``add``. ``deadband`` is in the point's unit; without one the point's own is used."""
+
+    name: str
+    node: str
+    type: NodeType | None = None
+    scale: float = 1.0
+    add: float = 0.0
+    deadband: float | None = bounded(low=0.0, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """Points of one subscription: published every ``period_s``, sampled by the server every ``sampling_s``, each with a
+    queue of ``queue_size`` values so that no change between two publications is lost."""
+
+    name: str
+    points: tuple[NodeEntry, ...]
+    type: NodeType = NodeType.DOUBLE
+    period_s: float = bounded(low=0.02, high=3600.0, default=0.5)
+    sampling_s: float = bounded(low=0.0, high=3600.0, default=0.25)
+    queue_size: int = bounded(low=1, high=100_000, default=10)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommand:
+    """How one command is given: write ``values[action]``, or a set-point's value, to node ``operate``.
+
+    With ``select`` the same value goes there first and must be read back from ``echo`` before ``operate`` is written,
+    within ``select_timeout_s``; ``cancel`` withdraws a selection. ``result`` shows the AddCause code (IEC 61850-7-2,
+    20.5.2.9) of the last order, 0 = none. With ``object`` set, ``select`` and ``operate`` are methods of that object,
+    called with the value, and their status is the answer.
+    """
+
+    name: str
+    operate: str
+    type: NodeType = NodeType.BYTE
+    values: dict[str, int] = field(default_factory=dict)
+    select: str = ""
+    echo: str = ""
+    result: str = ""
+    object: str = ""
+    cancel: int = 0
+    select_timeout_s: float = bounded(low=0.1, high=600.0, default=30.0)
+    scale: float = 1.0
+    add: float = 0.0
+    set_point: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMap:
+    """The map of one bay type, as in its file; ``namespace`` is a URI."""
+
+    bay_type: str
+    namespace: str
+    group: tuple[NodeGroup, ...]
+    command: tuple[NodeCommand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BoundNode:
+    """One point at its node. ``identifier`` is complete but for the namespace index, ``deadband`` in the node's own
+    unit, 0 = every change."""
+
+    point: Point
+    namespace: str
+    identifier: str
+    type: NodeType
+    scale: float
+    add: float
+    deadband: float
+    period_s: float
+    sampling_s: float
+    queue_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundNodeCommand:
+    """One command at its nodes; ``name`` is ``STATION/BAY/command``, identifiers without the namespace index, '' where
+    the entry has none."""
+
+    name: str
+    namespace: str
+    entry: NodeCommand
+    operate: str
+    select: str
+    echo: str
+    result: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class StationNodes:
+    """Every point and command of one OPC UA station, in the order of its bays and maps."""
+
+    station: str
+    points: tuple[BoundNode, ...]
+    commands: tuple[BoundNodeCommand, ...]
+
+
+def load_node_map(path: Path, found: list[Fault]) -> NodeMap | None:
+    """The map in ``path``, or None with every fault in ``found``."""
+    before = len(found)
+    node_map = load_table(NodeMap, path, found)
+    if node_map is not None:
+        _check_map(node_map, Faults(path.name, found))
+    return node_map if len(found) == before else None
+
+
+def bind_nodes(station: Station, maps: Mapping[str, NodeMap], found: list[Fault]) -> StationNodes:
+    """The station's points at their nodes; what cannot be bound is left out and noted in ``found``."""
+    points: list[BoundNode] = []
+    commands: list[BoundNodeCommand] = []
+    seen: set[str] = set()
+    for bay in station.bays:
+        faults = Faults(f"{station.code}/{bay.name}", found)
+        node_map = maps.get(bay.map)
+        if node_map is None:
+            faults.add("map", f"no such node map: {bay.map!r}{nearest(bay.map, list(maps))}")
+            continue
+        if node_map.bay_type != bay.bay_type:
+            faults.add("map", f"{bay.map!r} is for bay type {node_map.bay_type!r}, not {bay.bay_type!r}")
+            continue
+        complete = Faults(f"{bay.map}.toml", [] if bay.map in seen else found)
+        seen.add(bay.map)
+        points += _bind_points(station.code, bay, node_map, complete)
+        commands += _bind_commands(station.code, bay, node_map, complete)
+    _check_twice(points, Faults(station.code, found))
+    return StationNodes(station.code, tuple(points), tuple(commands))
+
+
+def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundNode]:
+    known = {point.name.split("/", 2)[2]: point for point in bay.points}
+    bound: dict[str, BoundNode] = {}
+    for group in node_map.group:
+        for entry in group.points:
+            name = in_bay(entry.name, bay)
+            if name not in known:
+                faults.add(name, f"is no point of bay type {bay.bay_type!r}{nearest(name, list(known))}")
+                continue
+            point = known[name]
+            bound[name] = BoundNode(
+                point=point,
+                namespace=node_map.namespace,
+                identifier=_identifier(entry.node, station, bay),
+                type=entry.type or group.type,
+                scale=entry.scale,
+                add=entry.add,
+                deadband=(point.deadband if entry.deadband is None else entry.deadband) / abs(entry.scale),
+                period_s=group.period_s,
+                sampling_s=group.sampling_s,
+                queue_size=group.queue_size,
+            )
+    for name in known:
+        if name not in bound:
+            faults.add(name, f"is a point of bay type {bay.bay_type!r} that the map does not place")
+    return list(bound.values())
+
+
+def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundNodeCommand]:
+    known = [command.name.split("/")[-1] for command in bay.commands]
+    bound: dict[str, BoundNodeCommand] = {}
+    for entry in node_map.command:
+        name = in_bay(entry.name, bay)
+        if name not in known:
+            faults.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, known)}")
+            continue
+        operate, select, echo, result, owner = (
+            _identifier(each, station, bay)
+            for each in (entry.operate, entry.select, entry.echo, entry.result, entry.object)
+        )
+        bound[name] = BoundNodeCommand(
+            f"{station}/{bay.name}/{name}", node_map.namespace, entry, operate, select, echo, result, owner
+        )
+    for name in known:
+        if name not in bound:
+            faults.add(name, f"is a command of bay type {bay.bay_type!r} that the map does not place")
+    return list(bound.values())
+
+
+def _identifier(pattern: str, station: str, bay: Bay) -> str:
+    return in_bay(pattern, bay).replace("{station}", station)
+
+
+def _check_twice(points: Iterable[BoundNode], faults: Faults) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for each in points:
+        owner = owners.setdefault((each.namespace, each.identifier), each.point.name)
+        if owner != each.point.name:
+            faults.add(each.point.name, f"has the node of {owner}: {each.identifier}")
+
+
+def _check_map(node_map: NodeMap, faults: Faults) -> None:
+    if not node_map.namespace:
+        faults.add("namespace", "must be the URI of the server's namespace")
+    names: set[str] = set()
+    for group in node_map.group:
+        if not group.points:
+            faults.add(f"group {group.name}", "has no points")
+        for entry in group.points:
+            key = f"{group.name}: {entry.name}"
+            _check_identifier(entry.node, faults, key)
+            if entry.scale == 0.0:
+                faults.add(key, "scale must not be 0")
+            if entry.name in names:
+                faults.add(key, "is there twice")
+            names.add(entry.name)
+    for command in node_map.command:
+        _check_command(command, faults)
+
+
+def _check_identifier(identifier: str, faults: Faults, key: str) -> None:
+    if not identifier.startswith(_IDENTIFIERS):
+        faults.add(key, f"{identifier!r} is no node identifier; it begins with one of {', '.join(_IDENTIFIERS)}")
+
+
+def _check_command(command: NodeCommand, faults: Faults) -> None:
+    key = f"command {command.name}"
+    for identifier in (command.operate, command.select, command.echo, command.result, command.object):
+        if identifier or identifier is command.operate:
+            _check_identifier(identifier, faults, key)
+    if command.echo and not command.select:
+        faults.add(key, "echo belongs to select")
+    if command.select and not command.echo and not command.object:
+        faults.add(key, "select needs echo, or object when it is a method")
+    if command.set_point == bool(command.values):
+        faults.add(key, "needs either values or set_point = true")
+    for action in command.values:
+        if action not in ACTIONS:
+            faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
+    if command.scale == 0.0:
+        faults.add(key, "scale must not be 0")

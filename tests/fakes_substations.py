@@ -1,0 +1,37 @@
+"""Small stations, points and entries for the tests of this room."""
+
+from dataclasses import replace
+
+from scada.model.point import Point, PointKind, point_id
+from scada.model.station import Bay, CommandPoint, Endpoint, Protocol, Station
+from substations.registermap import BoundPoint, Order, Table, WireType
+
+
+def make_point(
+    number: int = 1, *, name: str = "", kind: PointKind = PointKind.MEASURED_VALUE, **fields: object
+) -> Point:
+    """Point ``number`` of bay 171 of TN07."""
+    point = Point(point_id(7, 1 + number // 256, 1 + number % 255), name or f"TN07/171/P{number}", kind, "", "")
+    return replace(point, **fields)  # type: ignore[arg-type]  # tests pass fields by name
+
+
+def make_entry(number: int, table: Table, address: int, wire_type: WireType, **fields: object) -> BoundPoint:
+    """One bound point with unit scale, read every second, no gaps."""
+    entry = BoundPoint(make_point(number), table, address, wire_type, Order.ABCD, 0, 1, 1.0, 0.0, None, None, 1.0, 0)
+    return replace(entry, **fields)  # type: ignore[arg-type]  # tests pass fields by name
+
+
+def make_station(
+    points: tuple[Point, ...],
+    *,
+    map_name: str = "feeder_22.modbus",
+    commands: tuple[CommandPoint, ...] = (),
+    port: int = 0,
+    base: int = 0,
+    protocol: Protocol = Protocol.MODBUS,
+    timeout_s: float = 0.3,
+) -> Station:
+    """TN07 with one bay 171 of type feeder_22 that holds ``points``."""
+    bay = Bay("171", 1, "feeder_22", map_name, base, 22.0, points, commands)
+    endpoint = Endpoint(protocol, "127.0.0.1", port, timeout_s=timeout_s)
+    return Station("TN07", 7, "Trạm 7", "Station 7", endpoint, (), (), (bay,), (), (), ())
