@@ -30,8 +30,8 @@ RECORD = np.dtype(
         ("reserved", "u1"),
     ]
 )
-"""One reading, 48 bytes. time: seconds of the meter's local clock since 1970-01-01 00:00 local, end of the
-interval: four bytes last until 2106 and no value of them can overflow µs in int64 · power_w: positive = import · reserved: 0."""
+"""One reading, 48 bytes. time: seconds of the meter's local clock since 1970-01-01 00:00 local, end of the interval;
+four bytes last until 2106 and no value of them can overflow µs in int64 · power_w: positive = import · reserved: 0."""
 
 RecordArray = NDArray[np.void]
 
@@ -64,10 +64,11 @@ class BatchHeader:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A decoded batch: its header and its rows, dtype INCOMING, shape (count,), in the order sent."""
+    """A decoded batch: its header, its rows (dtype INCOMING) and their records as sent, both of shape (count,)."""
 
     header: BatchHeader
     rows: IncomingArray
+    records: RecordArray
 
 
 def pack_records(
@@ -158,7 +159,7 @@ def _batch_v1(payload: bytes) -> Batch | Rejected:
         return Rejected(Reason.OUT_OF_RANGE, "seq does not fit 63 bits")
     header = BatchHeader(interval_s, seq, bool(flags & FLAG_HISTORICAL), deviation)
     records = np.frombuffer(payload, dtype=RECORD, count=count, offset=HEADER.size)
-    return Batch(header, _incoming(header, records))
+    return Batch(header, _incoming(header, records), records)
 
 
 BATCH_DECODERS: Mapping[int, Callable[[bytes], Batch | Rejected]] = {1: _batch_v1}

@@ -45,7 +45,7 @@ MeterEventArray = NDArray[np.void]
 
 
 class EventCode(IntEnum):
-    """Codes of the standard event log that this system acts upon (DLMS/COSEM event code tables); others are only kept."""
+    """Codes of the standard event log that this system acts upon; others are only kept (DLMS/COSEM event tables)."""
 
     POWER_FAILURE = 1
     POWER_RETURNED = 2

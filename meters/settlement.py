@@ -1,0 +1,123 @@
+"""An intake on its way into the store: every step is done once, however often the store goes away in between.
+
+Knows the steps and what each has become. Does not wait, and knows no broker: whoever calls ``advance`` decides when to
+try again, and acknowledges only when it returned.
+
+Rows the database refuses for good are found by halving and rejected one by one, so one of them costs itself only. When
+more than MAX_REFUSED are refused at once, it is the database that is wrong and not the rows: then nothing is rejected
+and the batch is kept, because a rejected reading is lost.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.account import Account
+from meters.ingest import PAYLOAD_KEPT, Intake, Message
+from meters.rejection import Reason
+from scada.model.errors import StoreRejected, StoreUnavailable
+from scada.model.ports import MeterEventStore, Quarantined, ReadingStore
+
+MAX_REFUSED = 100
+"""Refused rows of one batch that are believed to be the rows' own fault."""
+
+
+class _Load:
+    """Rows to be written, as slices still to do; ``account`` grows with every committed slice."""
+
+    def __init__(self, rows: NDArray[np.void], write: Callable[[NDArray[np.void]], Account]) -> None:
+        self.rows = rows
+        self.account = Account()
+        self.refused: list[slice] = []
+        self._write = write
+        self._to_do = [slice(0, len(rows))] if len(rows) else []
+
+    def advance(self) -> None:
+        """Write what is left. Raises StoreUnavailable; what was committed before stays done."""
+        while self._to_do:
+            part = self._to_do[-1]
+            try:
+                outcome = self._write(self.rows[part])
+            except StoreRejected as error:
+                self._split(self._to_do.pop(), error)
+                continue
+            self._to_do.pop()
+            self.account += outcome
+
+    def _split(self, part: slice, error: StoreRejected) -> None:
+        if part.stop - part.start > 1:
+            middle = (part.start + part.stop) // 2
+            self._to_do += [slice(middle, part.stop), slice(part.start, middle)]
+            return
+        self.refused.append(part)
+        if len(self.refused) > MAX_REFUSED:
+            self._to_do += self.refused
+            self.refused = []
+            raise StoreUnavailable(f"the database refuses more than {MAX_REFUSED} rows of a batch: {error}") from error
+
+
+class Settlement:
+    """One intake of ``messages`` being written to the stores. ``late`` is the count of its late readings."""
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        intake: Intake,
+        late: int,
+        reading_store: ReadingStore,
+        event_store: MeterEventStore,
+    ) -> None:
+        self.intake = intake
+        self._messages = messages
+        self._late = late
+        self._reading_store = reading_store
+        self._readings = _Load(intake.readings, self._write_readings)
+        self._events = _Load(
+            intake.events,
+            lambda rows: _event_account(event_store, rows),
+        )
+        self._quarantine_is_written = False
+
+    def advance(self) -> None:
+        """Do what is left, in order: readings, events, quarantine.
+
+        Raises StoreUnavailable: call again later, nothing is done twice and nothing must be acknowledged yet.
+        """
+        self._readings.advance()
+        self._events.advance()
+        if not self._quarantine_is_written:
+            quarantined = [*self.intake.quarantined, *self._refused(self._readings, self.intake.reading_source)]
+            quarantined += self._refused(self._events, self.intake.event_source)
+            if quarantined:
+                self._reading_store.write_quarantine(quarantined)
+            self._quarantine_is_written = True
+
+    @property
+    def accounts(self) -> tuple[Account, Account]:
+        """Accounts of readings and of events, once ``advance`` has returned."""
+        readings = self.intake.reading_account + self._readings.account + _refusals(self._readings)
+        events = self.intake.event_account + self._events.account + _refusals(self._events)
+        return readings + Account(late=self._late), events
+
+    def _write_readings(self, rows: NDArray[np.void]) -> Account:
+        outcome = self._reading_store.write_readings(rows)
+        return Account(outcome.stored, outcome.revised, outcome.duplicate)
+
+    def _refused(self, load: _Load, source: NDArray[np.intp]) -> list[Quarantined]:
+        found = []
+        for part in load.refused:
+            message = self._messages[int(source[part.start])]
+            payload = load.rows[part].tobytes()[:PAYLOAD_KEPT]
+            word = Reason.STORE_REFUSED.word
+            found.append(Quarantined(message.received_at, message.topic, word, 1, len(message.payload), payload))
+        return found
+
+
+def _event_account(store: MeterEventStore, rows: NDArray[np.void]) -> Account:
+    outcome = store.write_meter_events(rows)
+    return Account(stored=outcome.stored, duplicate=outcome.duplicate)
+
+
+def _refusals(load: _Load) -> Account:
+    return Account(rejected={Reason.STORE_REFUSED: len(load.refused)} if load.refused else {})

@@ -1,0 +1,154 @@
+"""Is a decoded reading or event of usable form: from a registered meter, of our time, within what can be stored.
+
+Knows the rules, each a function of columns, and their order: the first that fires gives the reason. Does not know
+whether a reading is *plausible*: sums, spikes and gaps are the validation job's, which has the neighbours of a reading.
+
+What only makes a reading doubtful is counted, not rejected: a rejected reading is lost energy, a doubtful one can be
+judged later. Misalignment (V3) can be seen again at any time from the stored time, the status bits (V19) are stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meters.payload import INCOMING, MAX_SERIAL, IncomingArray
+from meters.registry import UNKNOWN, Registry
+from meters.rejection import Reason
+from scada.model.reading import NOT_FOR_BILLING
+
+MARGIN_DAYS = 7
+"""A reading may be read from the meter's memory on its last day and then wait for a link: the memory plus a week."""
+
+ALIGNMENT_S = 30
+"""Rule V3: an interval ends on a multiple of its length, give or take this."""
+
+MAX_REGISTER = 10**15
+"""Largest register accepted, Wh or varh: a 9-digit kWh counter behind the largest transformer ratios stays below."""
+
+_DAY_US = 86_400_000_000
+_BoolArray = NDArray[np.bool_]
+_INT32 = np.iinfo(np.int32)
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of time. ``now`` is µs since 1970 UTC; ``capture_period_s`` the programmed interval."""
+
+    now: int
+    future_s: float = 120.0
+    memory_days: int = 60
+    capture_period_s: int = 1800
+
+    @property
+    def latest(self) -> int:
+        """A time beyond this is in the future."""
+        return self.now + round(self.future_s * 1e6)
+
+    @property
+    def oldest(self) -> int:
+        """A time before this is older than a meter can remember."""
+        return self.now - (self.memory_days + MARGIN_DAYS) * _DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Rows to be judged with what the registry says of their meters; all of shape (n,).
+
+    ``rows``: dtype INCOMING · ``position``: in the registry, UNKNOWN where not registered.
+    """
+
+    rows: IncomingArray
+    position: NDArray[np.intp]
+    registry: Registry
+    limits: Limits
+
+
+def bad_serial(c: Candidates) -> _BoolArray:
+    """The serial has more than 12 digits or is not positive."""
+    return (c.rows["serial"] < 0) | (c.rows["serial"] > MAX_SERIAL)
+
+
+def unknown_meter(c: Candidates) -> _BoolArray:
+    """The serial is not registered."""
+    return np.asarray(c.position == UNKNOWN)
+
+
+def wrong_metering_point(c: Candidates) -> _BoolArray:
+    """The meter believes to be at another metering point than the registry (V1)."""
+    if not len(c.registry):
+        return np.zeros(len(c.rows), dtype=np.bool_)
+    return np.asarray(c.registry.point_check[c.position] != c.rows["point_check"])
+
+
+def in_future(c: Candidates) -> _BoolArray:
+    """The interval ends later than now plus the tolerance."""
+    return c.rows["time"] > c.limits.latest
+
+
+def too_old(c: Candidates) -> _BoolArray:
+    """The interval ended before anything a meter can remember."""
+    return c.rows["time"] < c.limits.oldest
+
+
+def negative(c: Candidates) -> _BoolArray:
+    """A register or the voltage is negative; power may be (export)."""
+    rows = c.rows
+    return (rows["import_wh"] < 0) | (rows["export_wh"] < 0) | (rows["import_varh"] < 0) | (rows["voltage_dv"] < 0)
+
+
+def out_of_range(c: Candidates) -> _BoolArray:
+    """A value would not fit its column and would wrap silently, or the interval length is none."""
+    rows = c.rows
+    return (
+        (rows["import_wh"] > MAX_REGISTER)
+        | (rows["export_wh"] > MAX_REGISTER)
+        | (rows["import_varh"] > MAX_REGISTER)
+        | (rows["power_w"] < _INT32.min)
+        | (rows["power_w"] > _INT32.max)
+        | (rows["voltage_dv"] > _INT16.max)
+        | (rows["status"] < 0)
+        | (rows["status"] > 0xFF)
+        | (rows["interval_s"] < 1)
+        | (rows["interval_s"] > 86_400)
+        | (rows["seq"] < 0)
+    )
+
+
+RULES: tuple[tuple[Reason, Callable[[Candidates], _BoolArray]], ...] = (
+    (Reason.OUT_OF_RANGE, bad_serial),
+    (Reason.UNKNOWN_METER, unknown_meter),
+    (Reason.WRONG_METERING_POINT, wrong_metering_point),
+    (Reason.IN_FUTURE, in_future),
+    (Reason.TOO_OLD, too_old),
+    (Reason.NEGATIVE, negative),
+    (Reason.OUT_OF_RANGE, out_of_range),
+)
+"""In this order: who it is, when it was, what it says."""
+
+
+def judge(candidates: Candidates) -> NDArray[np.uint8]:
+    """``Reason.code`` of the first rule that fires per row, 0 where none does; shape (n,)."""
+    assert candidates.rows.dtype == INCOMING
+    codes = np.zeros(len(candidates.rows), dtype=np.uint8)
+    for reason, rule in RULES:
+        fires = rule(candidates)
+        if fires.any():
+            codes[fires & (codes == 0)] = reason.code
+    return codes
+
+
+def misaligned(rows: IncomingArray, limits: Limits) -> _BoolArray:
+    """Rule V3: the interval is not the programmed one, or does not end on a multiple of it ± 30 s."""
+    period = limits.capture_period_s * 1_000_000
+    beyond = rows["time"] % period
+    tolerance = min(ALIGNMENT_S * 1_000_000, period // 4)
+    off_grid = np.minimum(beyond, period - beyond) > tolerance
+    return np.asarray(off_grid | (rows["interval_s"] != limits.capture_period_s))
+
+
+def not_for_billing(rows: IncomingArray) -> _BoolArray:
+    """Rule V19: the meter itself calls the interval unusable for billing (status bits 0 to 2)."""
+    return np.asarray((rows["status"] & int(NOT_FOR_BILLING)) != 0)
