@@ -1,1 +1,1 @@
-"""Historian: everything that knows SQL."""
+"""The historian: telemetry and readings into PostgreSQL with TimescaleDB, each exactly once, and back out."""

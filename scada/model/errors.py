@@ -51,6 +51,14 @@ class StoreRejected(StoreError):
     """The database refused the rows; trying again cannot help."""
 
 
+class RowsRejected(StoreRejected):
+    """The database refused ``rejected`` rows of a batch, now in the quarantine; the other rows are stored."""
+
+    def __init__(self, message: str, *, rejected: int) -> None:
+        self.rejected = rejected
+        super().__init__(message)
+
+
 class SpoolError(GridScadaError):
     """The disk refuses the spool."""
 

@@ -10,19 +10,24 @@ from scada.model.sample import SampleArray
 
 @dataclass(frozen=True, slots=True)
 class ReadingOutcome:
-    """What became of a batch of readings: received = stored + revised + duplicate."""
+    """What became of a batch of readings: received = stored + revised + duplicate + rejected.
+
+    ``rejected``: rows the database itself refused; the store has put them into the quarantine.
+    """
 
     stored: int
     revised: int
     duplicate: int
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MeterEventOutcome:
-    """What became of a batch of meter events: received = stored + duplicate."""
+    """What became of a batch of meter events: received = stored + duplicate + rejected, as with readings."""
 
     stored: int
     duplicate: int
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""A PostgreSQL cluster of a test's own, to be killed and frozen at will. Not for tests that need only a database."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+
+SETTINGS = """
+shared_preload_libraries = 'timescaledb'
+timescaledb.telemetry_level = 'off'
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = on
+shared_buffers = 64MB
+max_connections = 20
+"""
+
+
+class TemporaryPostgres:
+    """One cluster in a folder. ``fsync`` stays on: the tests are about what survives."""
+
+    def __init__(self, folder: Path) -> None:
+        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+        self._folder = folder / "cluster"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._folder.mkdir()
+        self._as_root = os.geteuid() == 0
+        if self._as_root:
+            for parent in (folder, *folder.parents):
+                if parent.owner() == "root" and parent != Path("/") and parent != Path("/tmp"):
+                    parent.chmod(0o755)
+            subprocess.run(["chown", "postgres:", self._folder], check=True)
+        self._run("initdb", "--pgdata", self._folder, "--username", "postgres", "--auth", "trust", "--no-sync")
+        with (self._folder / "postgresql.conf").open("a") as settings:
+            settings.write(SETTINGS)
+        self.start()
+
+    def dsn(self, database: str = "postgres") -> str:
+        """Address of one database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start, recovering first when the server was killed."""
+        log = self._folder / "server.log"
+        self._run("pg_ctl", "start", "-w", "-D", self._folder, "-l", log, "-o", f"-p {self.port}")
+
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster and all it has started."""
+        postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def kill(self) -> None:
+        """End every process of the server at once, as a power failure does."""
+        processes = self.processes()
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server keeps its sockets and answers nothing."""
+        processes = self.processes()
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def create(self, database: str) -> str:
+        """A new, empty database; its address."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+        return self.dsn(database)
+
+    def stop(self) -> None:
+        """Stop, without waiting for sessions to end."""
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self._folder)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if self._as_root else []
+        result = subprocess.run(
+            [*drop, self._programs / program, *arguments],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{program}: {result.stdout or (self._folder / 'server.log').read_text()}"
