@@ -3,7 +3,8 @@
 Knows node identifiers, value types, sampling and dead bands. Not sockets, sessions or namespace indices: a map
 names the namespace by its URI, and the index is asked of the server at every connection, because servers renumber.
 
-``{station}`` and ``{bay}`` in a node identifier stand for their names; ``{bay}`` also in a point's name.
+Names are those of the bay type's points, words in braces included; a node identifier may hold the same words, and
+``{station}`` and ``{point}`` for the station's code and the point's name in its bay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,11 +39,12 @@ class NodeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """One point: ``node`` is its identifier without the namespace (``s={station}.{bay}.P``). Engineering value =
-    node value x ``scale`` + ``add``. ``deadband`` is in the point's unit; without one the point's own is used."""
+    """One point: ``node`` is its identifier without the namespace (``s={station}.{bay}.P``); without one the group's
+    pattern holds. Engineering value = node value x ``scale`` + ``add``. ``deadband`` is in the point's unit; if absent
+    the point's own is used."""
 
     name: str
-    node: str
+    node: str = ""
     type: NodeType | None = None
     scale: float = 1.0
     add: float = 0.0
@@ -56,6 +58,7 @@ class NodeGroup:
 
     name: str
     points: tuple[NodeEntry, ...]
+    node: str = ""
     type: NodeType = NodeType.DOUBLE
     period_s: float = bounded(low=0.02, high=3600.0, default=0.5)
     sampling_s: float = bounded(low=0.0, high=3600.0, default=0.25)
@@ -182,7 +185,7 @@ def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> l
             bound[name] = BoundNode(
                 point=point,
                 namespace=node_map.namespace,
-                identifier=_identifier(entry.node, station, bay),
+                identifier=_identifier(entry.node or group.node, station, bay, name),
                 type=entry.type or group.type,
                 scale=entry.scale,
                 add=entry.add,
@@ -198,15 +201,17 @@ def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> l
 
 
 def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundNodeCommand]:
-    known = [command.name.split("/")[-1] for command in bay.commands]
+    known = {command.name.split("/")[-1]: command for command in bay.commands}
     bound: dict[str, BoundNodeCommand] = {}
     for entry in node_map.command:
         name = in_bay(entry.name, bay)
         if name not in known:
-            faults.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, known)}")
+            faults.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, list(known))}")
             continue
+        if bool(entry.select) != known[name].select:
+            faults.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
         operate, select, echo, result, owner = (
-            _identifier(each, station, bay)
+            _identifier(each, station, bay, name)
             for each in (entry.operate, entry.select, entry.echo, entry.result, entry.object)
         )
         bound[name] = BoundNodeCommand(
@@ -218,8 +223,8 @@ def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) ->
     return list(bound.values())
 
 
-def _identifier(pattern: str, station: str, bay: Bay) -> str:
-    return in_bay(pattern, bay).replace("{station}", station)
+def _identifier(pattern: str, station: str, bay: Bay, name: str) -> str:
+    return in_bay(pattern, bay).replace("{station}", station).replace("{point}", name)
 
 
 def _check_twice(points: Iterable[BoundNode], faults: Faults) -> None:
@@ -239,7 +244,7 @@ def _check_map(node_map: NodeMap, faults: Faults) -> None:
             faults.add(f"group {group.name}", "has no points")
         for entry in group.points:
             key = f"{group.name}: {entry.name}"
-            _check_identifier(entry.node, faults, key)
+            _check_identifier(entry.node or group.node, faults, key)
             if entry.scale == 0.0:
                 faults.add(key, "scale must not be 0")
             if entry.name in names:

@@ -4,7 +4,7 @@ Knows tables, offsets, types, orders of bytes and words, scales and periods, and
 know sockets, values or how reads are merged. Adapter, simulator, documentation and control desk read the same table.
 
 A map is written per bay type, with offsets from the bay's base address (``docs/maps.md``). Names are those of the bay
-type's points; ``{bay}`` stands for the bay's name.
+type's points, words in braces included.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,7 +98,8 @@ class PointEntry:
 class MapBlock:
     """Points of one table that are scanned together; ``type`` and ``order`` hold where a point does not say its own.
 
-    ``gap`` is how many undefined addresses in a row the device lets us read over; 0 = none.
+    ``gap`` is how many undefined addresses in a row the device lets us read over; 0 = none. It is at most 120 for
+    registers: a request holds no more than 125.
     """
 
     name: str
@@ -107,7 +108,7 @@ class MapBlock:
     type: WireType | None = None
     order: Order = Order.ABCD
     period_s: float = bounded(low=0.05, high=86400.0, default=1.0)
-    gap: int = bounded(low=0, high=120, default=0)
+    gap: int = bounded(low=0, high=1900, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +225,10 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
 
 
 def in_bay(pattern: str, bay: Bay) -> str:
-    """A name of a map with the bay's name put in."""
-    return pattern.replace("{bay}", bay.name)
+    """A name of a map with its words in braces replaced by what they stand for in this bay."""
+    for word, name in (("bay", bay.name), *bay.placeholders):
+        pattern = pattern.replace(f"{{{word}}}", name)
+    return pattern
 
 
 def _bind_points(bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults) -> list[BoundPoint]:
@@ -272,13 +275,15 @@ def _bound(point: Point, block: MapBlock, entry: PointEntry, base: int) -> Bound
 def _bind_commands(
     station: str, bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults
 ) -> list[BoundCommand]:
-    known = [command.name.split("/")[-1] for command in bay.commands]
+    known = {command.name.split("/")[-1]: command for command in bay.commands}
     bound = []
     for entry in register_map.command:
         name = in_bay(entry.name, bay)
         if name not in known:
-            complete.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, known)}")
+            complete.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, list(known))}")
             continue
+        if (entry.select is not None) != known[name].select:
+            complete.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
         places = [
             None if offset is None else bay.base + offset
             for offset in (entry.operate, entry.select, entry.echo, entry.result)
@@ -338,6 +343,8 @@ def _check_map(register_map: RegisterMap, faults: Faults) -> None:
     for block in register_map.block:
         if not block.points:
             faults.add(f"block {block.name}", "has no points")
+        if block.gap > 120 and not block.table.of_bits:
+            faults.add(f"block {block.name}", f"gap {block.gap} is above 120, the most a read of registers can hold")
         for entry in block.points:
             key = f"{block.name}: {entry.name}"
             wire_type = entry.type or block.type or (WireType.BIT if block.table.of_bits else None)
