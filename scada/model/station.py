@@ -27,6 +27,14 @@ class TerminalKind(StrEnum):
     BUSBAR = "busbar"
 
 
+class CommandKind(StrEnum):
+    """Kind of command (IEC 60870-5-101, 7.3.2: types 45 to 47)."""
+
+    SINGLE_COMMAND = "single_command"
+    DOUBLE_COMMAND = "double_command"
+    REGULATING_STEP = "regulating_step"
+
+
 class Protocol(StrEnum):
     """Field protocol of a station."""
 
@@ -38,7 +46,8 @@ class Protocol(StrEnum):
 class Device:
     """A switching device between two connectivity nodes of its station; an earthing switch has node_2 = ''.
 
-    ``name`` is unique in the station (``171``, ``171-7``, ``171-76``); ``position`` is the point that tells it.
+    ``name`` is unique in the station (``171``, ``171-7``, ``171-76``); ``position`` is the point that tells it. A
+    withdrawable truck is a disconnector.
     """
 
     name: str
@@ -55,8 +64,10 @@ class Device:
 class Terminal:
     """Where a bay meets a line, a load, a transformer winding or a busbar.
 
-    ``node`` is a connectivity node; ``equipment`` names what hangs there: the line, the load (``TN07/473``), the
-    transformer (``T1``) or the busbar (``C41``).
+    ``name`` is unique in its bay, and the points measured there bear it. ``node`` is a connectivity node; ``equipment``
+    names what hangs there: the line (its name in the province), the load (``TN07/473``), the transformer (``T1``) or,
+    for a voltage transformer or a coupler, the busbar (``C41``). What a coupler's terminal carries flows through its
+    breaker, from the first busbar to the second.
     """
 
     name: str
@@ -77,7 +88,11 @@ class Busbar:
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """A three-winding transformer 110/35/22 kV with an on-load tap changer on the 110 kV side."""
+    """A three-winding transformer 110/35/22 kV with an on-load tap changer on the 110 kV side.
+
+    The lowest tap position has the most turns: raising the position raises the voltage at 35 and 22 kV. Short-circuit
+    voltages between windings (high-medium, high-low, medium-low) are in percent on ``rated_mva``.
+    """
 
     name: str
     rated_mva: float
@@ -85,23 +100,56 @@ class Transformer:
     tap_high: int
     tap_neutral: int
     tap_step_percent: float
+    rated_kv: tuple[float, ...] = (115.0, 38.5, 23.0)
+    short_circuit_percent: tuple[float, ...] = (10.5, 17.5, 6.5)
+    load_loss_kw: float = 200.0
+    no_load_loss_kw: float = 60.0
+    no_load_current_percent: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerShares:
+    """Who is supplied: parts of the feeder's peak, residential + production + business = 1.
+
+    ``pv`` is the installed rooftop generation as a part of the same peak; it comes off the consumption by day.
+    """
+
+    residential: float = 0.0
+    production: float = 0.0
+    business: float = 0.0
+    pv: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The consumption behind one feeder, before its curve through the day is applied."""
+    """The consumption behind one feeder at the peak of the day: where the curve that scales it is 1."""
 
     name: str
     bay: str
     p_mw: float
     q_mvar: float
-    mix: str
-    """Class of customers that shapes the curve: residential, production, business or pv."""
+    shares: CustomerShares
+    terminal: str = "load"
+
+    @property
+    def mix(self) -> str:
+        """The class of customers that prevails: residential, production, business or pv."""
+        shares = self.shares
+        sizes = {
+            "residential": shares.residential,
+            "production": shares.production,
+            "business": shares.business,
+            "pv": shares.pv,
+        }
+        return max(sizes, key=sizes.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
 class Bay:
-    """One bay: its type, the map that tells where its points are, and where the map starts."""
+    """One bay: its type, the map that tells where its points are, and where the map starts.
+
+    ``map`` is the name of a file in the folder of maps, without ``.toml``; ``base`` its first register (Modbus only).
+    """
 
     name: str
     number: int
@@ -111,19 +159,23 @@ class Bay:
     voltage_kv: float
     points: tuple[Point, ...]
     commands: tuple["CommandPoint", ...]
+    busbars: tuple[str, ...] = ()
+    placeholders: tuple[tuple[str, str], ...] = ()
+    """What the words in braces of its bay type stand for here, e.g. ``("bay", "171")``; maps use the same words."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandPoint:
     """Something that can be operated: a switching device, a tap changer, a reset.
 
+    ``name`` is unique in its bay and names no point. ``device`` is the switching device, the transformer, or ''.
     ``return_information`` is the point that shows the outcome. ``select`` tells whether the device itself wants
     select-before-operate.
     """
 
     name: str
     device: str
-    kind: str
+    kind: CommandKind
     select: bool
     return_information: Point | None
 
