@@ -83,6 +83,7 @@ class Connection:
         self._deliver = deliver
         self._number = 0
         self._lost_at: int | None = None
+        self._is_leaving = False
         self._burst: list[Delivery] = []
         self._to_acknowledge: deque[Sequence[Delivery]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -206,6 +207,7 @@ class Connection:
 
     def _leave(self) -> None:
         """Send the last acknowledgements and say goodbye; the session expiry of the connection stays valid."""
+        self._is_leaving = True
         self._acknowledge_committed()
         link = self._client.socket()
         if link is not None:
@@ -255,11 +257,13 @@ class Connection:
     def _on_disconnect(
         self, _client: Client, _userdata: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
-        if self.is_connected:
-            self.is_connected = False
+        if self.is_connected and self._is_leaving:
+            _log.info("Broker %s:%d left; the session stays", self._broker.host, self._broker.port)
+        elif self.is_connected:
             self._lost_at = self._clock()
             self.last_error = f"broker link lost: {reason}"
             _log.warning("Broker link lost: %s; what is not acknowledged will come again", reason)
+        self.is_connected = False
 
     def _note_error(self, text: str) -> None:
         if text != self.last_error:
