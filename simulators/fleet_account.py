@@ -1,0 +1,54 @@
+"""What the fleet says it has done, for the end-to-end check against the historian's count.
+
+Knows figures only. Does not know how they come about.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulators.meter_fleet import IndexArray
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStats:
+    """What the fleet has done. Readings are counted once, however often they were sent.
+
+    ``readings_resent`` counts repetitions; ``messages_unheard`` those the broker did not take or nobody listened to.
+    ``overdue_s``: how long the report that waits longest has been due.
+    """
+
+    meters: int
+    meters_reported: int
+    meters_dead: int
+    readings_offered: int
+    readings_acknowledged: int
+    readings_resent: int
+    readings_forgotten: int
+    messages_sent: int
+    messages_acknowledged: int
+    messages_unheard: int
+    last_gasps_lost: int
+    connections: int
+    connections_up: int
+    overdue_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTruth:
+    """What must be in the historian: for each meter every interval from ``first_end`` to its ``last_acknowledged``.
+
+    Times are interval ends, µs UTC, shape (n,); before ``first_end`` = none. Up to ``last_offered`` more may be there.
+    """
+
+    capture_period_us: int
+    first_end: int
+    serial: IndexArray
+    last_offered: IndexArray
+    last_acknowledged: IndexArray
+
+    @property
+    def readings(self) -> IndexArray:
+        """How many readings of each meter must be in the historian; shape (n,)."""
+        count: IndexArray = np.maximum((self.last_acknowledged - self.first_end) // self.capture_period_us + 1, 0)
+        return count

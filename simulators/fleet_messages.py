@@ -1,0 +1,128 @@
+"""Reports and notices of the fleet as topics and payloads.
+
+Knows which codec and topic a sender uses. Does not know when anything is sent. The formats are the head-end's own:
+``meters.packed``, ``meters.payload``, ``meters.topic``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+
+from meters.packed import BatchHeader, encode_batch, pack_records
+from meters.payload import EventMessage, ProfileReading, ProfileValues, StateMessage, encode_message, point_check
+from meters.topic import DIRECT, Subject, batch_topic, meter_topic, state_topic
+from scada.model.reading import ReadingArray
+from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting
+from simulators.load_shapes import UTC_OFFSET_US
+from simulators.meter_fleet import METERS_PER_CONCENTRATOR, Fleet, IndexArray
+
+_LOCAL = timezone(timedelta(microseconds=UTC_OFFSET_US))
+_EPOCH = datetime(1970, 1, 1, tzinfo=_LOCAL) + timedelta(microseconds=UTC_OFFSET_US)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to publish with QoS 1, and what it carries."""
+
+    topic: str
+    payload: bytes
+    content: Report | Notice
+    retain: bool = False
+
+
+class FleetMessages:
+    """Encodes for one fleet. Sequence numbers are seconds since 1970: they rise, and a repetition bears the same."""
+
+    def __init__(self, fleet: Fleet, energy: FleetEnergy, reporting: Reporting) -> None:
+        self._fleet = fleet
+        self._energy = energy
+        self._reporting = reporting
+        self._period_us = reporting.plan.capture_period_us
+        behind = fleet.behind_concentrators
+        self._checks = np.array([point_check(fleet.metering_point(row)) for row in range(behind)], dtype=np.uint32)
+
+    def reports(self, reports: Sequence[Report]) -> Iterator[Message]:
+        """The messages of reports. Meters with own modem that report the same interval are computed together."""
+        direct: dict[int, list[Report]] = {}
+        for report in reports:
+            if report.sender < self._reporting.concentrators:
+                yield self._batch(report)
+            else:
+                direct.setdefault(report.first_end, []).append(report)
+        for end, together in direct.items():
+            rows = np.concatenate([self._reporting.rows_of(report.sender) for report in together])
+            readings = self._energy.readings(rows, end, self._period_us)
+            for report, row, reading in zip(together, rows.tolist(), readings.tolist(), strict=True):
+                yield self._single(report, row, reading)
+
+    def notice(self, notice: Notice) -> Message:
+        """The message of a notice."""
+        fleet = self._fleet
+        if notice.kind is NoticeKind.EVENT:
+            event = EventMessage(
+                serial=str(fleet.serial[notice.index]),
+                point=fleet.metering_point(notice.index),
+                time=_local(notice.time),
+                seq=notice.time // 1_000_000,
+                code=notice.code,
+            )
+            topic = self._meter_topic(notice.index, Subject.EVENT)
+            return Message(topic, encode_message(event), notice)
+        unit = fleet.feeders[int(fleet.concentrator_feeder[notice.index])].unit
+        topic = state_topic(unit, fleet.concentrators[notice.index])
+        return Message(topic, encode_message(StateMessage(state=notice.kind.value)), notice, retain=True)
+
+    def _batch(self, report: Report) -> Message:
+        rows = self._reporting.rows_of(report.sender)
+        ends = range(report.first_end, report.last_end + 1, self._period_us)
+        readings = np.concatenate([self._energy.readings(rows, end, self._period_us) for end in ends])
+        header = BatchHeader(self._period_us // 1_000_000, report.last_end // 1_000_000, report.historical)
+        unit = self._fleet.unit(report.sender * METERS_PER_CONCENTRATOR)
+        topic = batch_topic(unit, self._fleet.concentrators[report.sender])
+        return Message(topic, encode_batch(header, self._records(readings)), report)
+
+    def _records(self, readings: ReadingArray) -> ReadingArray:
+        rows: IndexArray = readings["meter"].astype(np.int64)
+        return pack_records(
+            serial=self._fleet.serial[rows],
+            time=readings["time"],
+            point_check=self._checks[rows],
+            import_wh=readings["import_wh"],
+            export_wh=readings["export_wh"],
+            import_varh=readings["import_varh"],
+            power_w=readings["power_w"],
+            voltage_dv=readings["voltage_dv"],
+            status=readings["status"],
+        )
+
+    def _single(self, report: Report, row: int, reading: tuple[int, ...]) -> Message:
+        _, time, import_wh, export_wh, import_varh, power_w, voltage_dv, status, _, _ = reading
+        message = ProfileReading(
+            serial=str(self._fleet.serial[row]),
+            point=self._fleet.metering_point(row),
+            time=_local(time),
+            interval_s=self._period_us // 1_000_000,
+            seq=time // 1_000_000,
+            historical=report.historical,
+            status=status,
+            values=ProfileValues(
+                import_wh=import_wh,
+                export_wh=export_wh,
+                import_varh=import_varh,
+                import_w=float(max(power_w, 0)),
+                voltage_v=voltage_dv / 10,
+                export_w=float(max(-power_w, 0)),
+            ),
+        )
+        return Message(self._meter_topic(row, Subject.PROFILE), encode_message(message), report)
+
+    def _meter_topic(self, row: int, subject: Subject) -> str:
+        fleet = self._fleet
+        return meter_topic(fleet.unit(row), fleet.concentrator_of(row) or DIRECT, int(fleet.serial[row]), subject)
+
+
+def _local(time: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time)

@@ -1,0 +1,109 @@
+"""The fleet as files: the registry that the historian imports, and the truth its content is compared with.
+
+Knows columns and bytes. Does not know the database.
+
+Registry, CSV (UTF-8, comma, LF, one header line), a row per installed meter, in the fleet's order:
+
+- ``serial``: decimal, up to 12 digits
+- ``metering_point``: code of the metering point, 13 characters
+- ``unit``: district unit, e.g. ``PN04``; the unit of the MQTT topic
+- ``concentrator``: e.g. ``DCU00017``; empty for a meter with its own modem (``direct`` in the topic)
+- ``feeder``: load that supplies it, e.g. ``TN07/473``
+- ``class``: residential, production, business or pv
+- ``installed_at``: ISO 8601 with offset
+- ``multiplier``: current transformer ratio; primary energy = register × multiplier
+- ``digits``: whole kWh digits of the register; it begins again at 10^digits kWh
+
+Truth, CSV: ``serial, first_end, last_end, readings``: the interval ends (ISO 8601, UTC) between which every interval
+must be stored, and how many that are; both ends are empty for a meter that has reported nothing.
+"""
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+
+from simulators.fleet_account import FleetTruth
+from simulators.fleet_energy import FIRST_DAY
+from simulators.load_shapes import UTC_OFFSET_US
+from simulators.meter_fleet import CLASSES, Fleet
+
+REGISTRY_COLUMNS = (
+    "serial",
+    "metering_point",
+    "unit",
+    "concentrator",
+    "feeder",
+    "class",
+    "installed_at",
+    "multiplier",
+    "digits",
+)
+TRUTH_COLUMNS = ("serial", "first_end", "last_end", "readings")
+_LOCAL = timezone(timedelta(microseconds=UTC_OFFSET_US))
+
+
+def write_registry(fleet: Fleet, path: Path) -> int:
+    """Write the registry of a fleet, replacing the file only when it is whole; the number of meters.
+
+    Raises OSError when the file cannot be written.
+    """
+    return _write(path, REGISTRY_COLUMNS, _registry_rows(fleet))
+
+
+def write_truth(truth: FleetTruth, path: Path) -> int:
+    """Write what must be stored, replacing the file only when it is whole; the number of readings in all meters.
+
+    Raises OSError when the file cannot be written.
+    """
+    _write(path, TRUTH_COLUMNS, _truth_rows(truth))
+    return int(truth.readings.sum())
+
+
+def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> int:
+    part = path.with_name(f"{path.name}.part")
+    count = 0
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow(row)
+            count += 1
+    part.replace(path)
+    return count
+
+
+def _registry_rows(fleet: Fleet) -> Iterator[tuple[object, ...]]:
+    installed_at = datetime.fromtimestamp(FIRST_DAY / 1e6, _LOCAL).isoformat()
+    digits = np.rint(np.log10(fleet.wrap_wh)).astype(np.int64) - 3
+    columns = (fleet.serial, fleet.load_class, fleet.multiplier, digits)
+    for row, (serial, load_class, multiplier, whole) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        feeder = fleet.feeders[int(fleet.feeder[row])]
+        yield (
+            serial,
+            fleet.metering_point(row),
+            feeder.unit,
+            fleet.concentrator_of(row),
+            feeder.name,
+            CLASSES[load_class].value,
+            installed_at,
+            multiplier,
+            whole,
+        )
+
+
+def _truth_rows(truth: FleetTruth) -> Iterator[tuple[object, ...]]:
+    first = _utc(truth.first_end)
+    ends = {int(end): _utc(int(end)) for end in np.unique(truth.last_acknowledged)}
+    for serial, end, readings in zip(
+        truth.serial.tolist(), truth.last_acknowledged.tolist(), truth.readings.tolist(), strict=True
+    ):
+        yield (serial, first, ends[end], readings) if readings else (serial, "", "", 0)
+
+
+def _utc(time: int) -> str:
+    return datetime.fromtimestamp(time // 1_000_000, UTC).isoformat()

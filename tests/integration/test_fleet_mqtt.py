@@ -1,0 +1,274 @@
+"""The fleet against a real broker: what it says it published is what a listener receives, whatever breaks."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from meters.packed import Batch, decode_batch
+from meters.payload import INCOMING, IncomingEvent, decode_event, decode_profile, decode_state
+from meters.topic import Subject, read_topic
+from scada.clock import now_us
+from scada.model.reading import EventCode, ProfileStatus
+from simulators.fleet_account import FleetStats, FleetTruth
+from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_mqtt import FleetPublisher
+from simulators.meter_fleet import FeederShare, Fleet, make_fleet
+
+pytestmark = pytest.mark.integration
+
+FEEDERS = (FeederShare("TN01/471", "PN01", 6.0, "residential"), FeederShare("TN21/473", "PN09", 4.0, "production"))
+SECOND = 1_000_000
+
+
+class Broker:
+    """A mosquitto of the test's own, on a port that stays the same over restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+        assert program is not None
+        self._program = program
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._file = folder / "mosquitto.conf"
+        self._file.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n"
+            f"persistence_location {folder}/\nautosave_interval 1\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+            f"log_dest file {folder}/mosquitto.log\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([self._program, "-c", str(self._file)])
+        wait_for(self._answers, "the broker answers")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Listener:
+    """Receives as a head-end does, with a session that outlives connections; decodes with the head-end's codec."""
+
+    def __init__(self, port: int) -> None:
+        self.readings: dict[tuple[int, int], set[tuple[int, ...]]] = defaultdict(set)
+        self.historical: dict[tuple[int, int], list[bool]] = defaultdict(list)
+        self.events: list[IncomingEvent] = []
+        self.states: dict[str, str] = {}
+        self.received = 0
+        self._lock = threading.Lock()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=mqtt.MQTTv5)
+        self._client.on_connect = self._connected
+        self._client.on_message = self._message
+        self._client.reconnect_delay_set(1, 1)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho gives it no types
+        properties.SessionExpiryInterval = 600
+        self._client.connect("127.0.0.1", port, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY, properties=properties)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def count(self) -> int:
+        with self._lock:
+            return len(self.readings)
+
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe("ami/v1/#", qos=1)
+
+    def _message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        with self._lock:
+            self.received += 1
+            topic = read_topic(message.topic)
+            assert topic is not None
+            payload = bytes(message.payload)
+            if topic.subject is Subject.STATE:
+                state = decode_state(payload)
+                assert isinstance(state, str)
+                self.states[topic.concentrator] = state
+            elif topic.subject is Subject.EVENT:
+                event = decode_event(payload)
+                assert isinstance(event, IncomingEvent)
+                self.events.append(event)
+            elif topic.is_batch:
+                batch = decode_batch(payload)
+                assert isinstance(batch, Batch)
+                self._keep(batch.rows)
+            else:
+                row = decode_profile(payload)
+                assert isinstance(row, tuple)
+                self._keep(np.array([row], dtype=INCOMING))
+
+    def _keep(self, rows: np.ndarray[Any, np.dtype[np.void]]) -> None:
+        for serial, _, end, *values, _, _, historical in rows.tolist():
+            self.readings[serial, end].add(tuple(values))
+            self.historical[serial, end].append(historical)
+
+
+def wait_for(claim: Any, what: str, limit_s: float = 20.0) -> None:
+    """Wait until a claim holds; the state of a real broker can only be asked for."""
+    end = time.monotonic() + limit_s
+    while not claim():
+        assert time.monotonic() < end, f"not within {limit_s:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Listener]:
+    listener = Listener(broker.port)
+    yield listener
+    listener.close()
+
+
+def publisher(fleet: Fleet, port: int, **changes: Any) -> FleetPublisher:
+    settings = {"capture_period_s": 1, "connections": 3, "in_flight": 50, "resend_s": 4.0} | changes
+    return FleetPublisher(fleet, "127.0.0.1", port, "field", "", **settings)
+
+
+def expected_keys(truth: FleetTruth) -> set[tuple[int, int]]:
+    period = truth.capture_period_us
+    return {
+        (serial, end)
+        for serial, last in zip(truth.serial.tolist(), truth.last_acknowledged.tolist(), strict=True)
+        for end in range(truth.first_end, last + 1, period)
+    }
+
+
+def assert_complete(listener: Listener, truth: FleetTruth, stats: FleetStats) -> None:
+    """Every distinct reading arrived, none contradicts another, and the figures say so."""
+    wait_for(lambda: listener.count() >= stats.readings_acknowledged, "all readings received")
+    assert set(listener.readings) == expected_keys(truth)
+    assert {len(values) for values in listener.readings.values()} == {1}
+    assert int(truth.readings.sum()) == stats.readings_acknowledged == stats.readings_offered == len(listener.readings)
+
+
+def test_published_is_received_and_each_value_is_the_one_computed(broker: Broker, listener: Listener) -> None:
+    fleet = make_fleet(FEEDERS, meters=2_000)
+    field = publisher(fleet, broker.port)
+    field.start()
+    wait_for(lambda: field.stats().readings_acknowledged >= 4 * 2_000, "four intervals acknowledged")
+    stats, truth = field.stop(), field.truth()
+    assert_complete(listener, truth, stats)
+    assert (stats.meters_reported, stats.readings_resent, stats.readings_forgotten) == (2_000, 0, 0)
+    assert stats.messages_unheard == 0
+    assert listener.states == dict.fromkeys(fleet.concentrators, "online")
+    energy = FleetEnergy(fleet)
+    computed = energy.readings(np.arange(len(fleet)), truth.first_end, SECOND)
+    names = ("import_wh", "export_wh", "import_varh", "power_w", "voltage_dv", "status")
+    for serial, row in zip(fleet.serial.tolist(), computed, strict=True):
+        assert listener.readings[serial, truth.first_end] == {tuple(int(row[name]) for name in names)}
+
+
+def test_every_reading_arrives_though_the_broker_is_killed_and_forgets_what_it_acknowledged(
+    broker: Broker, listener: Listener
+) -> None:
+    fleet = make_fleet(FEEDERS, meters=2_000)
+    field = publisher(fleet, broker.port)
+    field.start()
+    wait_for(lambda: field.stats().readings_acknowledged >= 3 * 2_000, "three intervals acknowledged")
+    broker.kill()
+    wait_for(lambda: field.stats().connections_up == 0, "the connections are noticed as lost")
+    time.sleep(2.0)  # intervals pass while the broker is away
+    broker.start()
+    before = field.stats().readings_acknowledged
+    wait_for(lambda: field.stats().readings_acknowledged >= before + 6 * 2_000, "the fleet has caught up")
+    stats, truth = field.stop(), field.truth()
+    assert stats.readings_resent > 0
+    assert_complete(listener, truth, stats)
+
+
+def test_a_dead_feeder_gasps_falls_silent_and_tells_its_outage_afterwards(broker: Broker, listener: Listener) -> None:
+    fleet = make_fleet(FEEDERS, meters=400)  # two concentrators, one on each feeder, and 40 with own modems
+    field = publisher(fleet, broker.port)
+    field.start()
+    wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+    behind = set(fleet.serial[fleet.rows_of_feeder(1)].tolist())
+    field.feeder_state("TN21/473", down := now_us(), energised=False)
+    wait_for(lambda: len(listener.events) == len(behind), "the last gasps")
+    assert {event.serial for event in listener.events} == behind
+    assert {event.code for event in listener.events} == {EventCode.LAST_GASP}
+    assert (listener.states["DCU00001"], listener.states["DCU00002"]) == ("online", "offline")
+    assert field.stats().meters_dead == len(behind)
+    time.sleep(2.5)
+    field.feeder_state("TN21/473", up := now_us(), energised=True)
+    dead = [end for end in range(down // SECOND * SECOND, up, SECOND) if down <= end - SECOND]
+    assert len(dead) >= 2
+    wait_for(lambda: all((serial, dead[-1]) in listener.readings for serial in behind), "the outage told from memory")
+    stats, truth = field.stop(), field.truth()
+    assert_complete(listener, truth, stats)
+    for serial in behind:
+        rows = [next(iter(listener.readings[serial, end])) for end in dead]
+        assert {row[3:] for row in rows} == {(0, 0, ProfileStatus.POWER_DOWN)}
+        assert len({row[:3] for row in rows}) == 1
+        assert all(flag for end in dead[:-1] for flag in listener.historical[serial, end])
+    assert listener.states["DCU00002"] == "online"
+    assert sum(event.code == EventCode.POWER_RETURNED for event in listener.events) == len(behind)
+
+
+def test_nothing_is_lost_when_nobody_listens_at_first(broker: Broker) -> None:
+    fleet = make_fleet(FEEDERS, meters=400)
+    field = publisher(fleet, broker.port)
+    field.start()
+    wait_for(lambda: field.stats().messages_unheard >= 3, "the broker says that nobody listens")
+    assert field.stats().readings_acknowledged == 0
+    listener = Listener(broker.port)
+    try:
+        wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+        stats, truth = field.stop(), field.truth()
+        assert_complete(listener, truth, stats)
+    finally:
+        listener.close()
+
+
+def test_a_fleet_without_a_broker_keeps_trying_and_stops_when_told(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    field = publisher(make_fleet(FEEDERS, meters=400), broker.port)
+    field.start()
+    field.feeder_state("TN01/471", now_us(), energised=False)
+    wait_for(lambda: field.stats().meters_dead > 0, "the feeder is dead")
+    stats = field.stop(drain_s=0.1)
+    assert (stats.connections_up, stats.messages_sent, stats.readings_offered) == (0, 0, 0)
+    assert int(field.truth().readings.sum()) == 0
+    assert not field.running
+
+
+def test_a_payload_is_json_with_an_offset_for_a_meter_with_its_own_modem(broker: Broker, listener: Listener) -> None:
+    raw: list[bytes] = []
+    listener._client.message_callback_add("ami/v1/+/direct/+/profile", lambda _c, _d, m: raw.append(bytes(m.payload)))
+    field = publisher(make_fleet(FEEDERS, meters=20), broker.port)
+    field.start()
+    wait_for(lambda: len(raw) >= 20, "twenty single readings")
+    field.stop()
+    message = msgspec.json.decode(raw[0])
+    assert message["time"].endswith("+07:00")
+    assert (message["v"], message["interval_s"], message["historical"]) == (1, 1, False)
