@@ -52,7 +52,9 @@ class Publisher:
     """A concentrator's side: publishes with QoS 1 and knows what the broker has acknowledged."""
 
     def __init__(self, broker: Mosquitto) -> None:
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, client_id="concentrator")
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, client_id="concentrator"
+        )
         self._client.max_inflight_messages_set(200)
         self._client.reconnect_delay_set(1, 1)
         properties = Properties(PacketTypes.CONNECT)
