@@ -5,7 +5,6 @@ Knows HTTP and the file ``var/run/NAME.json``. Does not know what the answers me
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -72,20 +71,23 @@ class StateDoor:
             self._file.unlink(missing_ok=True)
 
     def _write_down(self) -> None:
-        text = json.dumps({"name": self._name, "pid": os.getpid(), "url": self.url})
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            scratch = self._file.with_suffix(".new")
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(self._file)
-        except OSError as error:
-            log.warning(
-                "%s is not written (%s): `scada status` cannot find %s at %s",
-                self._file,
-                error.strerror,
-                self._name,
-                self.url,
-            )
+        place = {"name": self._name, "pid": os.getpid(), "url": self.url}
+        _write(self._file, place, f"`scada status` cannot find {self._name} at {self.url}")
+
+
+def write_last_state(var: Path, name: str, state: Any) -> None:
+    """Leave the state of a clean end in ``var/run/NAME.last.json``: totals are final only now."""
+    _write(var / "run" / f"{name}.last.json", state, f"the last state of {name} is not kept")
+
+
+def _write(file: Path, content: Any, consequence: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_suffix(".new")
+        scratch.write_bytes(msgspec.json.encode(content))
+        scratch.replace(file)
+    except OSError as error:
+        log.warning("%s is not written (%s): %s", file, error.strerror, consequence)
 
 
 def _endpoint(answer: Answer) -> Callable[[Request], Any]:

@@ -1,0 +1,38 @@
+"""``scada``: the one command. Mounts the subjects; knows nothing of them."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scada.commands import checking, services
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Control centre of a provincial power company: substations, meters, history.",
+)
+app.add_typer(services.app, name="services")
+app.command()(checking.check)
+
+
+@app.callback()
+def root(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration file; else $SCADA_CONFIG, else ./config.toml.")
+    ] = None,
+) -> None:
+    """Control centre of a provincial power company: substations, meters, history."""
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version."""
+    typer.echo(version("gridscada"))
+
+
+if __name__ == "__main__":
+    app()
