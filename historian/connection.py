@@ -4,7 +4,7 @@ Knows psycopg, time limits and which of the database's complaints mean what. Kno
 
     DatabaseLink.transaction()   commits when the block ends; every failure comes out as one of
         StoreUnavailable         the connection or the server failed; nothing is known to be stored, try again
-        RowsRefused              the server refused what was in the rows (SQLSTATE classes 22 and 23)
+        BatchRefused              the server refused what was in the rows, a StoreRejected (SQLSTATE classes 22 and 23)
 """
 
 import logging
@@ -19,7 +19,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo
 
-from historian.isolation import RowsRefused
+from historian.isolation import BatchRefused
 from scada.model.errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ TRANSACTION_LIMIT_S = 20.0
 """20,000 rows take 0.1 s; a transaction that takes this long talks to a server that is frozen or overwhelmed."""
 
 
-class AlreadyStored(RowsRefused):
+class AlreadyStored(BatchRefused):
     """A row of the batch has the key of a stored row."""
 
 
@@ -46,7 +46,7 @@ def translated(error: psycopg.Error) -> StoreError:
     if isinstance(error, psycopg.errors.UniqueViolation):
         return AlreadyStored("key stored before", detail)
     if (error.sqlstate or "")[:2] in ("22", "23"):
-        return RowsRefused(f"refused by the database: {error.diag.constraint_name or detail}", detail)
+        return BatchRefused(f"refused by the database: {error.diag.constraint_name or detail}", detail)
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return StoreUnavailable(f"the database lacks the historian's tables, its migrations have to be run: {detail}")
     return StoreUnavailable(f"the database does not serve: {detail}")
@@ -99,7 +99,7 @@ class DatabaseLink:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction on the connection, opened first when needed. Raises StoreUnavailable or RowsRefused."""
+        """A transaction on the connection, opened first when needed. Raises StoreUnavailable or BatchRefused."""
         with self._lock:
             connection = self._opened()
             try:

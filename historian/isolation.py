@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scada.model.errors import StoreError
+from scada.model.errors import StoreRejected
 
 Rows = NDArray[np.void]
 
 
-class RowsRefused(StoreError):
-    """The database refused rows for what is in them; ``reason`` is short and free of values, fit for counting."""
+class BatchRefused(StoreRejected):
+    """The database refused a batch for what is in it, and stored nothing of it.
+
+    ``reason`` is short and free of values, fit for counting.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         self.reason = reason
@@ -30,12 +33,12 @@ class RefusedRow:
 def store_all_but_refused(rows: Rows, store: Callable[[Rows], None]) -> list[RefusedRow]:
     """Store what the database takes and return what it refuses.
 
-    ``store`` stores all rows it is given or none, then raising RowsRefused. One bad row among n costs about
+    ``store`` stores all rows it is given or none, then raising BatchRefused. One bad row among n costs about
     2 · log2(n) calls.
     """
     try:
         store(rows)
-    except RowsRefused as refusal:
+    except BatchRefused as refusal:
         if len(rows) == 1:
             return [RefusedRow(rows, refusal.reason)]
         half = len(rows) // 2

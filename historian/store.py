@@ -13,11 +13,10 @@ from typing import Self
 from historian import writing
 from historian.account import Entry, IngestAccount
 from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink
-from historian.isolation import RowsRefused
 from historian.quarantine import quarantine_row, quarantined_rows, storable
 from historian.queries import query
 from historian.routing import Router
-from scada.model.errors import RowsRejected, StoreRejected
+from scada.model.errors import RowsRejected
 from scada.model.point import Point
 from scada.model.ports import Clock, MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
 from scada.model.reading import MeterEventArray, ReadingArray
@@ -31,7 +30,7 @@ class HistorianStore:
 
     ``worker`` names who writes, in the account and in the server's list of sessions; each object is one run of it.
     After StoreUnavailable, call again with the same rows: if they were stored although the answer was lost, the
-    outcome is the one of the first attempt. Rows the database refuses are put into the quarantine.
+    outcome is the one of the first attempt.
     """
 
     def __init__(
@@ -67,62 +66,56 @@ class HistorianStore:
             }
             for point in points
         ]
-        try:
-            with self._link.transaction() as connection, connection.cursor() as cursor:
-                cursor.executemany(query("upsert_points"), rows)
-        except RowsRefused as refusal:
-            raise StoreRejected(str(refusal)) from refusal
+        with self._link.transaction() as connection, connection.cursor() as cursor:
+            cursor.executemany(query("upsert_points"), rows)
 
     def write_samples(self, source: str, sequence: int, batch: SampleArray) -> bool:
         """Store a batch, exactly once per (source, sequence). False when it was stored before.
 
         Raises StoreUnavailable (keep the batch, try again with the same sequence), or RowsRejected when the database
-        refused some rows: the others are stored and the batch is settled.
+        refused some rows: they are in the quarantine, the others are stored and the batch is settled.
         """
         with self._link.transaction() as connection:
             batch_row = {"source": source, "sequence": sequence, "rows": len(batch)}
             if connection.execute(query("insert_sample_batch"), batch_row).rowcount == 0:
                 return False
-            written = writing.write_samples(connection, batch)
-            self._keep_refused(connection, written, f"sample/{source}")
-        if written.refused:
-            raise RowsRejected(_refusal_sentence(written.entry), rejected=len(written.refused))
+            refused = writing.write_samples(connection, batch)
+            if refused:
+                self._keep(connection, quarantined_rows(refused, topic=f"sample/{source}", now=self._clock()))
+        if refused:
+            raise RowsRejected(f"{refused[0].reason} ({len(refused)} of {len(batch)} rows)", rejected=len(refused))
         return True
 
     def write_readings(self, batch: ReadingArray) -> ReadingOutcome:
         """Commit a batch; same key and same values is a duplicate, any other value becomes a revision.
 
-        Raises StoreUnavailable: try again with the same batch.
+        Raises StoreUnavailable (try again with the same batch), or StoreRejected when a row cannot be stored: then
+        nothing of the batch is.
         """
         routed = self._router.route(batch)
         work = routed.rows.tobytes()
         with self._link.transaction() as connection:
             entry = self._reading_account.settled(connection, work)
             if entry is None:
-                written = writing.write_readings(connection, routed, self._worker)
-                self._keep_refused(connection, written, "reading")
-                entry = written.entry
+                entry = writing.write_readings(connection, routed, self._worker)
                 self._reading_account.book(connection, work, entry)
         self._reading_account.committed(work)
-        if not entry.rejected:  # a refused row's time says nothing of what is stored
-            self._router.stored(routed.rows)
-        return ReadingOutcome(entry.stored, entry.revised, entry.duplicate, entry.rejections)
+        self._router.stored(routed.rows)
+        return ReadingOutcome(entry.stored, entry.revised, entry.duplicate)
 
     def write_meter_events(self, batch: MeterEventArray) -> MeterEventOutcome:
         """Commit a batch; an event that is there already (same meter, time and code) is a duplicate.
 
-        Raises StoreUnavailable: try again with the same batch.
+        Raises StoreUnavailable (try again with the same batch), or StoreRejected: then nothing is stored.
         """
         work = batch.tobytes()
         with self._link.transaction() as connection:
             entry = self._event_account.settled(connection, work)
             if entry is None:
-                written = writing.write_meter_events(connection, batch)
-                self._keep_refused(connection, written, "meter_event")
-                entry = written.entry
+                entry = writing.write_meter_events(connection, batch)
                 self._event_account.book(connection, work, entry)
         self._event_account.committed(work)
-        return MeterEventOutcome(entry.stored, entry.duplicate, entry.rejections)
+        return MeterEventOutcome(entry.stored, entry.duplicate)
 
     def write_quarantine(self, rows: Sequence[Quarantined]) -> None:
         """Keep rejected messages, the newest up to the limit, and count what they held as rejected readings.
@@ -135,7 +128,7 @@ class HistorianStore:
             rejected[storable(message.reason)] += message.rejected
         with self._link.transaction() as connection:
             if self._reading_account.settled(connection, work) is None:
-                self._insert_quarantine(connection, work)
+                self._keep(connection, work)
                 self._reading_account.book(connection, work, Entry(rejected=rejected))
         self._reading_account.committed(work)
 
@@ -149,12 +142,7 @@ class HistorianStore:
         """Give the connection back; a later call opens another."""
         self._link.close()
 
-    def _keep_refused(self, connection: Connection, written: writing.Written, topic: str) -> None:
-        if written.refused:
-            kept = written.refused[: self._quarantine_limit]
-            self._insert_quarantine(connection, quarantined_rows(kept, topic=topic, now=self._clock()))
-
-    def _insert_quarantine(self, connection: Connection, rows: Sequence[Quarantined]) -> None:
+    def _keep(self, connection: Connection, rows: Sequence[Quarantined]) -> None:
         newest = rows[-self._quarantine_limit :]
         with connection.cursor() as cursor:
             cursor.executemany(query("insert_quarantine"), [quarantine_row(row) for row in newest])
@@ -167,8 +155,3 @@ class HistorianStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _refusal_sentence(entry: Entry) -> str:
-    reasons = ", ".join(f"{reason} ({rows})" for reason, rows in sorted(entry.rejected.items()))
-    return f"{entry.rejections} rows refused, {entry.stored} stored: {reasons}"

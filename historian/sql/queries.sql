@@ -33,10 +33,6 @@ CREATE TEMPORARY TABLE IF NOT EXISTS reading_arrival (
     flag int2 NOT NULL, method int2 NOT NULL, first "char" NOT NULL
 ) ON COMMIT DELETE ROWS;
 
--- name: clear_arrivals
--- Empties the staging table between two parts of one batch.
-DELETE FROM reading_arrival;
-
 -- name: copy_arrivals
 -- Readings that may be known already, columns as in ARRIVAL_COPY.
 COPY reading_arrival (time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method, first)
@@ -71,10 +67,6 @@ ON CONFLICT DO NOTHING;
 CREATE TEMPORARY TABLE IF NOT EXISTS meter_event_arrival (
     time timestamptz NOT NULL, meter int4 NOT NULL, code int2 NOT NULL
 ) ON COMMIT DELETE ROWS;
-
--- name: clear_event_arrivals
--- Empties the staging table between two parts of one batch.
-DELETE FROM meter_event_arrival;
 
 -- name: copy_event_arrivals
 -- Meter events in, columns as in METER_EVENT_COPY.

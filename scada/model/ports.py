@@ -10,24 +10,19 @@ from scada.model.sample import SampleArray
 
 @dataclass(frozen=True, slots=True)
 class ReadingOutcome:
-    """What became of a batch of readings: received = stored + revised + duplicate + rejected.
-
-    ``rejected``: rows the database itself refused; the store has put them into the quarantine.
-    """
+    """What became of a batch of readings: received = stored + revised + duplicate."""
 
     stored: int
     revised: int
     duplicate: int
-    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MeterEventOutcome:
-    """What became of a batch of meter events: received = stored + duplicate + rejected, as with readings."""
+    """What became of a batch of meter events: received = stored + duplicate."""
 
     stored: int
     duplicate: int
-    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,16 @@ CREATE TABLE meter (
     concentrator   text        NOT NULL,
     feeder         text        NOT NULL,
     class          text        NOT NULL,
+    multiplier     int4        NOT NULL CHECK (multiplier > 0),
+    digits         int2        NOT NULL CHECK (digits BETWEEN 1 AND 15),
     installed_at   timestamptz NOT NULL,
     removed_at     timestamptz CHECK (removed_at > installed_at)
 );
 COMMENT ON TABLE meter IS 'One row per installation: a meter that moves to another metering point gets a new row and a new id.';
 COMMENT ON COLUMN meter.concentrator IS 'Empty for a meter with its own modem.';
 COMMENT ON COLUMN meter.feeder IS 'Load behind which it is connected, STATION/BAY; empty when unknown.';
+COMMENT ON COLUMN meter.multiplier IS 'Transformer ratio: primary energy is register times multiplier.';
+COMMENT ON COLUMN meter.digits IS 'Whole kWh digits of the register, which begins again at 10^digits kWh.';
 CREATE UNIQUE INDEX meter_serial_installed ON meter (serial) WHERE removed_at IS NULL;
 CREATE UNIQUE INDEX meter_point_installed ON meter (metering_point) WHERE removed_at IS NULL;
 
