@@ -1,0 +1,184 @@
+"""An append-only file of entries, each bound to the one before by SHA-256: nothing can be changed, removed, inserted
+or re-ordered without it being seen.
+
+    HashChain(path)        opens for writing; ``append`` returns after the entry is on the disk
+    entries(path)          reads without judging
+    verify(path)           reads and judges: the number of entries and the head, or the first broken one
+
+Each line is JSON: ``sequence``, ``time`` (µs since 1970 UTC), ``kind``, ``body``, ``previous`` and ``hash``, where
+``hash`` is the SHA-256 over the other five in canonical form (RFC 8785 order, no blanks). Whoever keeps a later head
+elsewhere (signed, in the historian, on paper) can also tell when the end was cut off.
+
+Does not know what the entries mean, nor the clock. One writer at a time: the file is locked.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from scada.model.errors import GridScadaError
+
+GENESIS = "0" * 64
+"""The hash before the first entry."""
+
+
+class ChainError(GridScadaError):
+    """The chain's file cannot be written to, or is broken at the place told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the chain."""
+
+    sequence: int
+    time: int
+    kind: str
+    body: Mapping[str, Any]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVerdict:
+    """What verification found: ``entries`` good ones, the ``head`` after them, and the first thing wrong or ''."""
+
+    entries: int
+    head: str
+    broken: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """True when every entry follows from the one before."""
+        return not self.broken
+
+
+def entry_hash(sequence: int, time: int, kind: str, body: Mapping[str, Any], previous: str) -> str:
+    """The hash of an entry, over its canonical form."""
+    content = {"body": body, "kind": kind, "previous": previous, "sequence": sequence, "time": time}
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """The entries as they stand. Raises ChainError at a line that is none."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            yield _parsed(line, number)
+
+
+def verify(path: Path, head: str = "") -> ChainVerdict:
+    """Whether every entry follows from the one before and, if ``head`` is given, the chain still holds that hash."""
+    previous, count, seen = GENESIS, 0, head in ("", GENESIS)
+    if not path.exists():
+        return ChainVerdict(0, GENESIS, "" if seen else "the chain is gone")
+    try:
+        for entry in entries(path):
+            if fault := _fault(entry, count + 1, previous):
+                return ChainVerdict(count, previous, fault)
+            previous, count = entry.hash, count + 1
+            seen = seen or entry.hash == head
+    except (ChainError, UnicodeDecodeError) as error:
+        return ChainVerdict(count, previous, str(error))
+    return ChainVerdict(count, previous, "" if seen else f"entries were cut off after number {count}")
+
+
+def _fault(entry: Entry, sequence: int, previous: str) -> str:
+    if entry.sequence != sequence:
+        return f"entry {sequence}: numbered {entry.sequence}; an entry was removed, inserted or moved"
+    if entry.previous != previous:
+        return f"entry {sequence}: does not follow from the entry before it"
+    if entry.hash != entry_hash(entry.sequence, entry.time, entry.kind, entry.body, entry.previous):
+        return f"entry {sequence}: its content was changed"
+    return ""
+
+
+class HashChain:
+    """The one writer of a chain. A last line cut short by a crash is removed: its ``append`` never returned."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises ChainError when another process writes to it, or it is broken."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = path.open("ab+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise ChainError(f"{path} is being written by another process") from error
+        self._drop_torn_line()
+        verdict = verify(path)
+        if not verdict.intact:
+            self._file.close()
+            raise ChainError(f"{path}: {verdict.broken}")
+        self._count, self._head = verdict.entries, verdict.head
+
+    @property
+    def head(self) -> str:
+        """The hash of the last entry."""
+        return self._head
+
+    def append(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
+        """Add an entry and return it once it is on the disk. Raises ChainError when the disk refuses it."""
+        sequence = self._count + 1
+        digest = entry_hash(sequence, now, kind, body, self._head)
+        entry = Entry(sequence, now, kind, body, self._head, digest)
+        try:
+            self._file.write(_line(entry))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ChainError(f"{self.path} cannot be written: {error.strerror}") from error
+        self._count, self._head = sequence, digest
+        return entry
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drop_torn_line(self) -> None:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            self._file.truncate(whole)
+            os.fsync(self._file.fileno())
+
+
+def _line(entry: Entry) -> bytes:
+    content = {
+        "sequence": entry.sequence,
+        "time": entry.time,
+        "kind": entry.kind,
+        "body": entry.body,
+        "previous": entry.previous,
+        "hash": entry.hash,
+    }
+    return (json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+
+
+def _parsed(line: str, number: int) -> Entry:
+    try:
+        content = json.loads(line)
+        return Entry(
+            int(content["sequence"]),
+            int(content["time"]),
+            str(content["kind"]),
+            dict(content["body"]),
+            str(content["previous"]),
+            str(content["hash"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ChainError(f"entry {number}: cannot be read") from error
