@@ -14,7 +14,7 @@ import numpy as np
 
 from meters.ingest import Message
 from meters.packed import BatchHeader, encode_batch, pack_records
-from meters.payload import ProfileReading, ProfileValues, encode_message, point_check
+from meters.payload import EventMessage, ProfileReading, ProfileValues, encode_message, point_check
 from meters.topic import Subject, batch_topic, meter_topic
 from scada.model.errors import StoreRejected, StoreUnavailable
 from scada.model.ports import MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
@@ -56,6 +56,18 @@ def profile(number: int, time: int = NOW, **changes: object) -> ProfileReading:
 def profile_message(number: int, time: int = NOW, **changes: object) -> Message:
     topic = meter_topic("PC01", "direct", serial_of(number), Subject.PROFILE)
     return Message(topic, encode_message(profile(number, time, **changes)), NOW)
+
+
+def event_message(number: int, code: int = 99, time: int = NOW, **changes: object) -> Message:
+    fields: dict[str, object] = {
+        "serial": str(serial_of(number)),
+        "point": point_of(number),
+        "time": datetime.fromtimestamp(time / 1e6, VIET_NAM),
+        "seq": 1,
+        "code": code,
+    }
+    event = EventMessage(**{**fields, **changes})  # type: ignore[arg-type]  # a test names its own fields
+    return Message(meter_topic("PC01", "direct", serial_of(number), Subject.EVENT), encode_message(event), NOW)
 
 
 def batch_payload(numbers: Sequence[int], time: int = NOW, *, energy: int = 1000) -> bytes:

@@ -1,0 +1,226 @@
+"""Messages in, rows out: everything that comes is stored, or rejected with its reason, or both in the right parts."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meters.ingest import PAYLOAD_KEPT, QUARANTINED_PER_INTAKE, Intake, Message, take
+from meters.packed import RECORD, BatchHeader, encode_batch, pack_records
+from meters.payload import ProfileValues, StateMessage, encode_message, point_check
+from meters.registry import Registry, build_registry
+from meters.rejection import Reason
+from meters.topic import Subject, batch_topic, meter_topic, state_topic
+from meters.validate import Limits
+from scada.model.ports import Quarantined
+from scada.model.reading import METER_EVENT, READING
+from tests.fakes_meters import (
+    INTERVAL,
+    NOW,
+    batch_message,
+    batch_payload,
+    event_message,
+    meters,
+    point_of,
+    profile,
+    profile_message,
+    serial_of,
+)
+
+REGISTRY = build_registry(meters(100))
+
+
+def took(messages: Sequence[Message], registry: Registry = REGISTRY, *, payload_limit: int = 2**20) -> Intake:
+    return take(messages, registry, Limits(NOW), payload_limit)
+
+
+def mixed_batch(*, energies: Sequence[int]) -> bytes:
+    """A batch of meters 1.. with the given registers, not checked for form."""
+    records = pack_records(
+        serial=np.array([serial_of(n) for n in range(1, len(energies) + 1)]),
+        time=NOW,
+        point_check=np.array([point_check(point_of(n)) for n in range(1, len(energies) + 1)]),
+        import_wh=np.array(energies),
+        export_wh=0,
+        import_varh=0,
+        power_w=0,
+        voltage_dv=2300,
+    )
+    return encode_batch(BatchHeader(1800, 1), records)
+
+
+def test_nothing_in_nothing_out() -> None:
+    intake = took([])
+    assert (intake.readings.dtype, intake.events.dtype) == (READING, METER_EVENT)
+    assert (len(intake.readings), len(intake.events), intake.reading_account.received) == (0, 0, 0)
+
+
+def test_a_single_reading_becomes_one_row() -> None:
+    intake = took([profile_message(7, status=32)])
+    assert intake.readings.tolist() == [(7, NOW, 1007, 10, 100, 512, 2301, 32, ord("A"), 0)]
+    assert REGISTRY.serial[intake.reading_position].tolist() == [serial_of(7)]
+    assert intake.reading_account.received == 0
+
+
+def test_a_batch_becomes_as_many_rows() -> None:
+    intake = took([batch_message([5, 6])])
+    assert intake.readings.tolist() == [
+        (5, NOW, 1005, 10, 100, 512, 2301, 0, ord("A"), 0),
+        (6, NOW, 1006, 10, 100, 512, 2301, 0, ord("A"), 0),
+    ]
+
+
+def test_rows_keep_the_order_of_arrival_so_a_revision_comes_second() -> None:
+    corrected = profile_message(5, values=ProfileValues(9999, 0, 0, 0.0, 230.0))
+    intake = took([batch_message([4, 5]), corrected, batch_message([6])])
+    assert intake.readings["meter"].tolist() == [4, 5, 5, 6]
+    assert intake.readings["import_wh"].tolist() == [1004, 1005, 9999, 1006]
+    assert intake.reading_source.tolist() == [0, 0, 1, 2]
+
+
+def test_one_bad_reading_of_a_batch_costs_that_reading_and_is_kept_as_sent() -> None:
+    payload = mixed_batch(energies=[10, -5, 30])
+    intake = took([Message(batch_topic("PC01", "DCU0001"), payload, NOW)])
+    assert intake.readings["meter"].tolist() == [1, 3]
+    assert intake.reading_account.rejected == {Reason.NEGATIVE: 1}
+    bad_record = payload[28 + 48 : 28 + 96]
+    assert intake.quarantined == (
+        Quarantined(NOW, "ami/v1/PC01/DCU0001/batch/profile", "negative", 1, len(payload), bad_record),
+    )
+
+
+def test_several_reasons_in_one_batch_are_kept_apart() -> None:
+    payload = mixed_batch(energies=[-1, 10**16, 30, -2])
+    intake = took([Message(batch_topic("PC01", "DCU0001"), payload, NOW)])
+    assert intake.reading_account.rejected == {Reason.NEGATIVE: 2, Reason.OUT_OF_RANGE: 1}
+    assert {(entry.reason, entry.rejected, len(entry.payload) // RECORD.itemsize) for entry in intake.quarantined} == {
+        ("negative", 2, 2),
+        ("out_of_range", 1, 1),
+    }
+
+
+def test_a_message_that_cannot_be_opened_counts_as_one() -> None:
+    damaged = bytearray(batch_payload([1, 2, 3]))
+    damaged[50] ^= 1
+    intake = took(
+        [
+            Message(batch_topic("PC01", "DCU0001"), bytes(damaged), NOW),
+            Message(meter_topic("PC01", "direct", 1, Subject.PROFILE), b"{", NOW),
+            Message("ami/v1/nonsense", b"x", NOW),
+            Message(meter_topic("PC01", "direct", 1, Subject.REGISTER), b"{}", NOW),
+        ]
+    )
+    assert intake.reading_account.rejected == {Reason.BAD_CHECKSUM: 1, Reason.NOT_JSON: 1, Reason.UNKNOWN_TOPIC: 2}
+    assert [entry.reason for entry in intake.quarantined] == [
+        "bad_checksum",
+        "not_json",
+        "unknown_topic",
+        "unknown_topic",
+    ]
+    assert len(intake.readings) == 0
+
+
+def test_the_payload_must_name_the_meter_of_the_topic() -> None:
+    topic = meter_topic("PC01", "direct", serial_of(8), Subject.PROFILE)
+    intake = took([Message(topic, encode_message(profile(7)), NOW)])
+    assert intake.reading_account.rejected == {Reason.TOPIC_MISMATCH: 1}
+
+
+def test_a_message_beyond_the_limit_is_not_opened_and_kept_in_part() -> None:
+    payload = batch_payload(range(1, 101))
+    intake = took([Message(batch_topic("PC01", "DCU0001"), payload, NOW)], payload_limit=4800)
+    assert intake.reading_account.rejected == {Reason.OVERSIZE: 1}
+    assert intake.quarantined[0].size == len(payload)
+    assert intake.quarantined[0].payload == payload[:PAYLOAD_KEPT]
+
+
+def test_doubtful_readings_are_stored_and_counted() -> None:
+    off_grid = NOW - 7 * 60_000_000
+    intake = took([profile_message(1, time=NOW), profile_message(2, status=2), profile_message(3, time=off_grid)])
+    assert intake.readings["meter"].tolist() == [1, 2, 3]
+    assert intake.reading_account.doubtful == {"misaligned": 1, "not_for_billing": 1}
+    assert intake.reading_account.received == 0
+
+
+def test_an_unknown_meter_is_told() -> None:
+    intake = took([profile_message(101), profile_message(1)])
+    assert intake.has_unknown_meters
+    assert intake.reading_account.rejected == {Reason.UNKNOWN_METER: 1}
+    assert not took([profile_message(1)]).has_unknown_meters
+    assert took([event_message(101)]).has_unknown_meters
+
+
+def test_all_counted_but_only_so_many_kept() -> None:
+    messages = [Message("nonsense", b"x", NOW)] * (QUARANTINED_PER_INTAKE + 5)
+    intake = took(messages)
+    assert intake.reading_account.rejected == {Reason.UNKNOWN_TOPIC: QUARANTINED_PER_INTAKE + 5}
+    assert len(intake.quarantined) == QUARANTINED_PER_INTAKE
+
+
+def test_events_become_rows_and_bad_ones_are_counted_apart() -> None:
+    day = 86_400_000_000
+    intake = took(
+        [
+            event_message(1),
+            event_message(2, code=0),
+            event_message(3, time=NOW + day),
+            event_message(4, time=NOW - 100 * day),
+            event_message(5, point="elsewhere"),
+            event_message(6, serial=str(serial_of(7))),
+            Message(meter_topic("PC01", "direct", 1, Subject.EVENT), b"gasp", NOW),
+            event_message(101),
+            event_message(8, code=2, time=NOW - INTERVAL),
+        ]
+    )
+    assert intake.events.tolist() == [(1, NOW, 99), (8, NOW - INTERVAL, 2)]
+    assert intake.event_source.tolist() == [0, 8]
+    assert REGISTRY.id[intake.event_position].tolist() == [1, 8]
+    assert intake.event_account.rejected == {
+        Reason.OUT_OF_RANGE: 1,
+        Reason.IN_FUTURE: 1,
+        Reason.TOO_OLD: 1,
+        Reason.WRONG_METERING_POINT: 1,
+        Reason.TOPIC_MISMATCH: 1,
+        Reason.NOT_JSON: 1,
+        Reason.UNKNOWN_METER: 1,
+    }
+    assert len(intake.quarantined) == 7
+    assert intake.reading_account.received == 0
+
+
+def test_states_are_told_by_concentrator_or_meter() -> None:
+    online, offline = encode_message(StateMessage(state="online")), encode_message(StateMessage(state="offline"))
+    intake = took(
+        [
+            Message(state_topic("PC01", "DCU0001"), online, NOW),
+            Message(meter_topic("PC01", "direct", 17, Subject.STATE), offline, NOW),
+            Message(state_topic("PC01", "DCU0002"), b"?", NOW),
+        ]
+    )
+    assert intake.states == (("DCU0001", "online"), ("17", "offline"))
+    assert intake.event_account.rejected == {Reason.NOT_JSON: 1}
+
+
+PAYLOADS = st.one_of(
+    st.binary(max_size=100),
+    st.integers(1, 120).map(lambda n: encode_message(profile(n))),
+    st.lists(st.integers(1, 120), min_size=1, max_size=5).map(batch_payload),
+    st.integers(-5, 5).map(lambda n: json.dumps({"v": n}).encode()),
+)
+TOPICS = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(Subject).map(lambda subject: meter_topic("PC01", "direct", serial_of(1), subject)),
+    st.just(batch_topic("PC01", "DCU0001")),
+    st.just(state_topic("PC01", "DCU0001")),
+)
+
+
+@given(st.lists(st.builds(Message, TOPICS, PAYLOADS, st.just(NOW)), max_size=12))
+def test_every_message_leaves_a_trace(messages: list[Message]) -> None:
+    """Whatever comes: stored rows, rejections or a state; and quarantine holds exactly what was rejected."""
+    intake = took(messages)
+    rejected = sum(intake.reading_account.rejected.values()) + sum(intake.event_account.rejected.values())
+    assert len(intake.readings) + len(intake.events) + len(intake.states) + rejected >= len(messages)
+    assert sum(entry.rejected for entry in intake.quarantined) == rejected
