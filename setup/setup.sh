@@ -5,6 +5,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$HERE")
 CACHE=${GRIDSCADA_CACHE:-$ROOT/var/cache}
+# shellcheck disable=SC2034 # setup/python.sh fills it
 VENV=${GRIDSCADA_VENV:-$ROOT/.venv}
 LOGS=$CACHE/logs
 

@@ -118,8 +118,9 @@ apt_install() {
         fail "$EXIT_PACKAGES" "apt could not install $*"
     fi
     # Not started now, and not at the next boot either; a broker that was there before us is left as it is.
-    if [[ $new_broker == yes ]] && is_installed mosquitto && command -v systemctl >/dev/null; then
-        as_root systemctl disable mosquitto.service >/dev/null 2>&1 || say "note: the system's own mosquitto stays enabled"
+    if [[ $new_broker == yes ]] && is_installed mosquitto; then
+        as_root deb-systemd-helper disable mosquitto.service >/dev/null 2>&1 ||
+            say "note: the system's own mosquitto stays enabled and will start at the next boot"
     fi
 }
 

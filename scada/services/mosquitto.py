@@ -23,6 +23,7 @@ from scada.services.settings import mosquitto_access, mosquitto_conf
 
 START_S = 60.0  # a database of some hundred megabytes is read back first
 STOP_S = 60.0  # and written
+PID_FILE_S = 2.0
 
 # The distribution's path first: a user's PATH often lacks the folders for servers.
 PROGRAM_FOLDERS = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -85,18 +86,16 @@ def start(installation: Installation, passwords: Mapping[str, str]) -> None:
     # As many descriptors as are allowed, one per meter connection; the usual soft limit is 1,024.
     command = ["/bin/sh", "-c", 'ulimit -Sn "$(ulimit -Hn)"; exec "$@"', "sh"]
     started = run_as(account(), [*command, find_program("mosquitto"), "-d", "-c", folder / "mosquitto.conf"])
-    give_up = time.monotonic() + START_S
-    credential = credentials(passwords)[Role.MONITOR]
-    reason = why_silent("127.0.0.1", installation.mqtt_port, credential) if not started.returncode else "it ended"
-    while reason:
-        if started.returncode or time.monotonic() > give_up:
-            raise ServicesError(
-                f"the broker did not start: {_logged(log, logged_before) or started.stderr.strip() or reason}"
-            )
+    if started.returncode:
+        raise ServicesError(f"the broker did not start: {started.stderr.strip() or _logged(log, logged_before)}")
+    begun = time.monotonic()
+    while reason := why_silent("127.0.0.1", installation.mqtt_port, credentials(passwords)[Role.MONITOR]):
+        waited_s = time.monotonic() - begun
+        # It writes its pid file at once: none after two seconds means that it ended, whoever holds the port.
+        ended = waited_s > PID_FILE_S and find_process(installation) is None
+        if ended or waited_s > START_S:
+            raise ServicesError(f"the broker did not start: {_logged(log, logged_before) or reason}")
         time.sleep(0.02)
-        if find_process(installation) is None and time.monotonic() > give_up - START_S + 2.0:
-            give_up = 0.0  # it wrote no pid file within two seconds, or is gone again: waiting longer will not help
-        reason = why_silent("127.0.0.1", installation.mqtt_port, credential)
 
 
 def stop(process: psutil.Process) -> None:

@@ -16,6 +16,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from historian.queries import parse_queries
 from scada.model.errors import ServicesError
 from scada.services.installation import Installation, write_whole
 from scada.services.processes import Account, end, read_pid, run_as, running, server_account, working_in
@@ -114,7 +115,15 @@ def make_cluster(installation: Installation, passwords: Mapping[str, str]) -> No
     unfinished.rename(folder)
 
 
-def start(installation: Installation) -> None:
+def start(installation: Installation, passwords: Mapping[str, str]) -> None:
+    """Make the cluster if there is none, start it, and see that roles, database and extension are there."""
+    if not exists(installation):
+        make_cluster(installation, passwords)
+    start_server(installation)
+    provision(installation, passwords)
+
+
+def start_server(installation: Installation) -> None:
     """Start the server on the installation's port and wait until it accepts connections; recovers after a crash."""
     who, folder = account(), installation.postgres
     major = (folder / "PG_VERSION").read_text(encoding="ascii").strip()
@@ -173,9 +182,8 @@ def why_silent(address: str) -> str:
 
 def read_statements() -> dict[str, str]:
     """The named statements of ``cluster.sql``."""
-    text = (files("historian") / "sql/cluster.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    text = (files("historian") / "sql" / "cluster.sql").read_text(encoding="utf-8")
+    return {name: statement.decode() for name, statement in parse_queries(text).items()}
 
 
 def _fill(statement: str, *, password: str = "", **names: str) -> sql.Composed:

@@ -135,7 +135,7 @@ def working_in(executable: str, folder: Path) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if (
                 process.info["name"] == executable
-                and process.cwd() == str(folder)
+                and process.cwd() == str(folder.resolve())
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
                 yield process

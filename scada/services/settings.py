@@ -97,8 +97,8 @@ acl_file {folder}/access
 
 # Mosquitto's limits drop QoS 1 messages that were already acknowledged to the publisher (1,000 queued per client by
 # default): a head-end that commits before it acknowledges loses them. No limit on messages, and none on bytes:
-# at a bound on memory the broker would lose what it had promised to keep. Count on about 250 B per waiting message
-# plus its payload and watch the process.
+# at a bound on memory the broker would lose what it had promised to keep. Measured: about 400 B per waiting message
+# plus its payload; watch the process.
 max_queued_messages 0
 max_queued_bytes 0
 max_inflight_messages 0
@@ -110,11 +110,11 @@ set_tcp_nodelay true
 
 # A concentrator's batch of 200 readings is 40 kB. Far above it a device gone mad is cut off; and above what the
 # head-end accepts, so that the head-end counts an oversized payload as rejected instead of never seeing it.
-message_size_limit {message_limit}
 max_packet_size {packet_limit}
 
-# Sessions and waiting messages survive a restart. The database is written as a whole, which stops the broker
-# for that time; a clean stop writes it too. What is acknowledged to a publisher and not yet delivered when the broker
+# Sessions and waiting messages survive a restart, of those clients that connect without "clean start", also the first
+# time. The database is written as a whole, which stops the broker meanwhile (measured: 0.1 s with 200,000 waiting
+# messages); a clean stop writes it too. What is acknowledged to a publisher and not yet delivered when the broker
 # is killed within this interval is gone from the broker; meters keep their load profile and send the last intervals
 # again after reconnecting.
 persistence true
@@ -135,11 +135,11 @@ log_dest file {folder}/mosquitto.log
 log_type error
 log_type warning
 log_type notice
+log_type information
 log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
 
-MESSAGE_LIMIT_BYTES = 4 * MIB
-PACKET_OVERHEAD_BYTES = 64 * 1024  # topic and properties of MQTT 5
+PACKET_LIMIT_BYTES = 4 * MIB
 AUTOSAVE_S = 5
 
 
@@ -148,8 +148,7 @@ def mosquitto_conf(*, port: int, folder: Path) -> str:
     return MOSQUITTO_CONF.format(
         port=port,
         folder=folder,
-        message_limit=MESSAGE_LIMIT_BYTES,
-        packet_limit=MESSAGE_LIMIT_BYTES + PACKET_OVERHEAD_BYTES,
+        packet_limit=PACKET_LIMIT_BYTES,
         autosave_s=AUTOSAVE_S,
     )
 

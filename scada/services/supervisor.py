@@ -9,14 +9,14 @@ What goes wrong is a ServicesError with one sentence for a person.
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import psutil
 
 from scada.config import Config
-from scada.model.errors import ServicesDown
+from scada.model.errors import ServicesDown, ServicesError
 from scada.services import mosquitto, postgres
 from scada.services.endpoints import Credential, Endpoints, Role, ServiceStatus, State, combine, external_broker
 from scada.services.installation import (
@@ -36,18 +36,30 @@ from scada.services.processes import choose_port, is_port_free, require_free
 Name = Literal["postgres", "mqtt"]
 
 
+START_ATTEMPTS = 3
+
+
 class Server(NamedTuple):
     """One private server, as far as the order of things is concerned."""
 
     name: Name
     port_of: Callable[[Installation], int]
     find: Callable[[Installation], psutil.Process | None]
+    start: Callable[[Installation, Mapping[str, str]], None]
     stop: Callable[[psutil.Process], None]
 
 
 SERVERS = (
-    Server("postgres", lambda installation: installation.postgres_port, postgres.find_process, postgres.stop),
-    Server("mqtt", lambda installation: installation.mqtt_port, mosquitto.find_process, mosquitto.stop),
+    Server(
+        "postgres",
+        lambda installation: installation.postgres_port,
+        postgres.find_process,
+        postgres.start,
+        postgres.stop,
+    ),
+    Server(
+        "mqtt", lambda installation: installation.mqtt_port, mosquitto.find_process, mosquitto.start, mosquitto.stop
+    ),
 )
 
 
@@ -56,8 +68,8 @@ def up(config: Config) -> Endpoints:
 
     Ports: the configured one, else the one of last time, else (taken meanwhile, or the first time) a free one.
     """
-    with _changing(config):
-        if _private(config):
+    if _private(config):
+        with _changing(config):
             for server in _private(config):
                 _bring_up(config, server, may_move=True)
     return endpoints(config)
@@ -68,6 +80,8 @@ def ensure(config: Config) -> tuple[Name, ...]:
 
     Cheap when all run (a look at two pid files), so it may be called every few seconds.
     """
+    if not _private(config):
+        return ()
     with disk_troubles(config.var):
         found = load(config.var)
         if found is not None and all(server.find(found) for server in _private(config)):
@@ -89,8 +103,10 @@ def down(config: Config) -> tuple[Name, ...]:
 
 def restart(config: Config, name: Name) -> None:
     """Stop one private service cleanly and start it again on the same port."""
+    server = next((server for server in _private(config) if server.name == name), None)
+    if server is None:
+        raise ServicesError(f"{name} is an external server named in config.toml; it is not ours to restart")
     with _changing(config):
-        server = next(server for server in SERVERS if server.name == name)
         installation = load(config.var)
         if installation is not None:
             _stop(installation, server)
@@ -154,6 +170,11 @@ def status(config: Config) -> list[ServiceStatus]:
     ]
 
 
+def configured_port(config: Config, name: Name) -> int:
+    """The port named in config.toml; 0 = choose."""
+    return (config.services.postgres if name == "postgres" else config.services.mqtt).port
+
+
 def _private(config: Config) -> tuple[Server, ...]:
     external = {"postgres": config.services.postgres.url, "mqtt": config.services.mqtt.url}
     return tuple(server for server in SERVERS if not external[server.name])
@@ -167,30 +188,32 @@ def _changing(config: Config) -> Iterator[None]:
 
 def _bring_up(config: Config, server: Server, *, may_move: bool) -> bool:
     """Whether the server had to be started."""
-    accounts = [postgres.account(), mosquitto.account()]
-    installation = load_or_create(config.var, accounts)
-    configured = getattr(config.services, server.name).port
+    installation = load_or_create(config.var, [postgres.account(), mosquitto.account()])
+    configured = configured_port(config, server.name)
     process = server.find(installation)
-    if process is not None and configured in {0, server.port_of(installation)}:
-        return False
-    if process is not None:  # config.toml names another port than the one it runs on
-        server.stop(process)
+    if process is not None:
+        if configured in {0, server.port_of(installation)}:
+            return False
+        server.stop(process)  # config.toml names another port than the one it runs on
     passwords = load_or_draw_passwords(config.var, fresh=not postgres.exists(installation))
-    installation = with_port(installation, server.name, _port(config, server, installation, may_move=may_move))
-    save(config.var, installation)
-    if server.name == "postgres":
-        if not postgres.exists(installation):
-            postgres.make_cluster(installation, passwords)
-        postgres.start(installation)
-        postgres.provision(installation, passwords)
-    else:
-        mosquitto.start(installation, passwords)
+    for attempt in range(START_ATTEMPTS):
+        port = _port(config, server, installation, may_move=may_move)
+        installation = with_port(installation, server.name, port)
+        save(config.var, installation)
+        try:
+            server.start(installation, passwords)
+        except ServicesError:
+            # Between choosing and listening somebody else may have taken the port; then, and only then, another one.
+            if configured or not may_move or is_port_free(port) or attempt == START_ATTEMPTS - 1:
+                raise
+        else:
+            break
     return True
 
 
 def _port(config: Config, server: Server, installation: Installation, *, may_move: bool) -> int:
     key = f"services.{server.name}.port"
-    configured: int = getattr(config.services, server.name).port
+    configured = configured_port(config, server.name)
     last = server.port_of(installation)
     if configured:
         return require_free(configured, key)
