@@ -40,15 +40,19 @@ class NodeType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
     """One point: ``node`` is its identifier without the namespace (``s={station}.{bay}.P``); without one the group's
-    pattern holds. Engineering value = node value x ``scale`` + ``add``. ``deadband`` is in the point's unit; if absent
-    the point's own is used."""
+    pattern holds. Engineering value = node value x ``scale`` + ``add``.
+
+    ``deadband``, in the point's unit, is asked of the server; 0 asks for every change and leaves the judgement to our
+    process image, because some servers compare with the last sample instead of the last reported value (slow drift is
+    lost) or let a dead band swallow a change of status.
+    """
 
     name: str
     node: str = ""
     type: NodeType | None = None
     scale: float = 1.0
     add: float = 0.0
-    deadband: float | None = bounded(low=0.0, default=None)
+    deadband: float = bounded(low=0.0, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,7 @@ def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> l
                 type=entry.type or group.type,
                 scale=entry.scale,
                 add=entry.add,
-                deadband=(point.deadband if entry.deadband is None else entry.deadband) / abs(entry.scale),
+                deadband=entry.deadband / abs(entry.scale),
                 period_s=group.period_s,
                 sampling_s=group.sampling_s,
                 queue_size=group.queue_size,
