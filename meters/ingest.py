@@ -7,7 +7,7 @@ others. Does not know broker, database or clock. One bad reading of a batch cost
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,8 @@ PAYLOAD_KEPT = 4096
 """Bytes of a rejected message that are kept."""
 
 QUARANTINED_PER_INTAKE = 1000
-"""Rejected messages kept of one intake; when a whole fleet is refused, samples are enough. All are counted."""
+"""Rejected messages kept of one intake; when a whole fleet is refused, samples are enough. What is beyond is kept as
+one entry per reason without payload, so that the counts of the quarantine stay exact."""
 
 
 class Message(NamedTuple):
@@ -91,7 +92,7 @@ def take(messages: Sequence[Message], registry: Registry, limits: Limits, payloa
         event_sources,
         Account(rejected=opened.rejected, doubtful=opened.doubtful),
         Account(rejected=opened.rejected_events),
-        tuple(opened.quarantined),
+        (*opened.quarantined, *opened.beyond.values()),
         tuple(opened.states),
     )
 
@@ -111,6 +112,7 @@ class _Opened:
     rejected_events: Counter[Reason] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
     quarantined: list[Quarantined] = field(default_factory=list)
+    beyond: dict[str, Quarantined] = field(default_factory=dict)
 
     def refuse(self, index: int, why: Rejected, *, subject: Subject = Subject.PROFILE) -> None:
         """A whole message is refused: one reading (or event) as far as the account is concerned."""
@@ -120,16 +122,21 @@ class _Opened:
 
     def keep(self, index: int, reason: str, count: int, payload: bytes) -> None:
         """Put ``payload``, or what fits of it, into quarantine."""
+        topic, whole, received_at = self.messages[index]
         if len(self.quarantined) < QUARANTINED_PER_INTAKE:
-            topic, whole, received_at = self.messages[index]
             kept = payload[:PAYLOAD_KEPT]
             self.quarantined.append(Quarantined(received_at, topic, reason, count, len(whole), kept))
+            return
+        beyond = self.beyond.setdefault(reason, Quarantined(received_at, topic, reason, 0, 0, b""))
+        self.beyond[reason] = replace(beyond, rejected=beyond.rejected + count)
 
 
 def _open(index: int, message: Message, payload_limit: int, opened: _Opened) -> None:
     topic = read_topic(message.topic)
     if topic is None or topic.subject is Subject.REGISTER:
         opened.refuse(index, Rejected(Reason.UNKNOWN_TOPIC))
+    elif topic.subject is Subject.REQUEST:
+        return
     elif len(message.payload) > payload_limit:
         opened.refuse(index, Rejected(Reason.OVERSIZE), subject=topic.subject)
     elif topic.is_batch:
@@ -221,12 +228,14 @@ def _refuse_rows(opened: _Opened, codes: NDArray[np.uint8], source: NDArray[np.i
     records = {index: batch_records for index, _, batch_records in opened.batches}
     for code, count in zip(*np.unique(codes[refused], return_counts=True), strict=True):
         opened.rejected[BY_REASON_CODE[int(code)]] += int(count)
-    kinds, group = np.unique(np.stack([source[refused], codes[refused]]), axis=1, return_inverse=True)
-    for number, (index, code) in enumerate(kinds.T[:QUARANTINED_PER_INTAKE]):
-        places = place[refused[group == number]]
-        batch_records = records.get(int(index))
-        payload = opened.messages[index].payload if batch_records is None else batch_records[places].tobytes()
-        opened.keep(int(index), BY_REASON_CODE[int(code)].word, len(places), payload)
+    keys = source[refused] * 256 + codes[refused]
+    refused = refused[np.argsort(keys, kind="stable")]
+    starts = np.flatnonzero(np.diff(np.sort(keys), prepend=-1))
+    for group in np.split(refused, starts[1:]):
+        index, word = int(source[group[0]]), BY_REASON_CODE[int(codes[group[0]])].word
+        batch_records = records.get(index)
+        payload = opened.messages[index].payload if batch_records is None else batch_records[place[group]].tobytes()
+        opened.keep(index, word, len(group), payload)
 
 
 def _accept_events(

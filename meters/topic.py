@@ -2,7 +2,8 @@
 
 ``ami/v1/<unit>/<concentrator>/<meter>/{profile|register|event|state}``, and for packed batches
 ``ami/v1/<unit>/<concentrator>/batch/profile``. A meter with its own modem has the concentrator ``direct``; a
-concentrator's own state has the meter ``-``. Knows names, not payloads.
+concentrator's own state has the meter ``-``. Downwards, ``…/<meter>/request`` is what the head-end itself asks; it
+hears its own words and passes over them. Knows names, not payloads.
 """
 
 import re
@@ -25,6 +26,7 @@ class Subject(StrEnum):
     REGISTER = "register"
     EVENT = "event"
     STATE = "state"
+    REQUEST = "request"
 
 
 @dataclass(frozen=True, slots=True)

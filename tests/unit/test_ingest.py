@@ -153,10 +153,14 @@ def test_an_unknown_meter_is_told() -> None:
 
 
 def test_all_counted_but_only_so_many_kept() -> None:
-    messages = [Message("nonsense", b"x", NOW)] * (QUARANTINED_PER_INTAKE + 5)
-    intake = took(messages)
-    assert intake.reading_account.rejected == {Reason.UNKNOWN_TOPIC: QUARANTINED_PER_INTAKE + 5}
-    assert len(intake.quarantined) == QUARANTINED_PER_INTAKE
+    """The store books what the quarantine says was rejected, so those beyond are kept as a count."""
+    count = QUARANTINED_PER_INTAKE + 5
+    intake = took([Message(f"nonsense/{n}", b"x", NOW) for n in range(count)])
+    assert intake.reading_account.rejected == {Reason.UNKNOWN_TOPIC: count}
+    assert len(intake.quarantined) == QUARANTINED_PER_INTAKE + 1
+    first_beyond = f"nonsense/{QUARANTINED_PER_INTAKE}"
+    assert intake.quarantined[-1] == Quarantined(NOW, first_beyond, "unknown_topic", 5, 0, b"")
+    assert sum(entry.rejected for entry in intake.quarantined) == count
 
 
 def test_events_become_rows_and_bad_ones_are_counted_apart() -> None:
@@ -203,6 +207,11 @@ def test_states_are_told_by_concentrator_or_meter() -> None:
     assert intake.event_account.rejected == {Reason.NOT_JSON: 1}
 
 
+def test_the_head_end_passes_over_its_own_requests() -> None:
+    intake = took([Message(meter_topic("PC01", "DCU0001", 17, Subject.REQUEST), b"{}", NOW)])
+    assert (intake.reading_account.received, intake.event_account.received, intake.quarantined) == (0, 0, ())
+
+
 PAYLOADS = st.one_of(
     st.binary(max_size=100),
     st.integers(1, 120).map(lambda n: encode_message(profile(n))),
@@ -222,5 +231,6 @@ def test_every_message_leaves_a_trace(messages: list[Message]) -> None:
     """Whatever comes: stored rows, rejections or a state; and quarantine holds exactly what was rejected."""
     intake = took(messages)
     rejected = sum(intake.reading_account.rejected.values()) + sum(intake.event_account.rejected.values())
-    assert len(intake.readings) + len(intake.events) + len(intake.states) + rejected >= len(messages)
+    requests = sum(message.topic.endswith("/request") for message in messages)
+    assert len(intake.readings) + len(intake.events) + len(intake.states) + rejected >= len(messages) - requests
     assert sum(entry.rejected for entry in intake.quarantined) == rejected
