@@ -40,8 +40,8 @@ class AlreadyStored(BatchRefused):
     """A row of the batch has the key of a stored row."""
 
 
-def translated(error: psycopg.Error) -> StoreError:
-    """The meaning of a psycopg error for whoever holds data."""
+def translated(error: psycopg.Error) -> StoreError | psycopg.Error:
+    """The meaning of a psycopg error for whoever holds data; the error itself when the statement is wrong: our bug."""
     detail = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, psycopg.errors.UniqueViolation):
         return AlreadyStored("key stored before", detail)
@@ -49,6 +49,8 @@ def translated(error: psycopg.Error) -> StoreError:
         return BatchRefused(f"refused by the database: {error.diag.constraint_name or detail}", detail)
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return StoreUnavailable(f"the database lacks the historian's tables, its migrations have to be run: {detail}")
+    if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return error
     return StoreUnavailable(f"the database does not serve: {detail}")
 
 

@@ -132,3 +132,147 @@ SELECT name, sha256 FROM schema_migration ORDER BY name;
 -- name: record_migration
 -- One more is applied.
 INSERT INTO schema_migration (name, sha256) VALUES (%(name)s, %(sha256)s);
+
+-- name: sample_in_force
+-- The last sample of a point before an instant: what its value was at that instant.
+COPY (
+    SELECT time, value, point, quality, cause FROM sample
+    WHERE point = %(point)s AND time < %(since)s ORDER BY time DESC LIMIT 1
+) TO STDOUT (FORMAT binary);
+
+-- name: samples_between
+-- The samples of a point, oldest first.
+COPY (
+    SELECT time, value, point, quality, cause FROM sample
+    WHERE point = %(point)s AND time >= %(since)s AND time < %(until)s ORDER BY time LIMIT %(limit)s
+) TO STDOUT (FORMAT binary);
+
+-- name: readings_between
+-- The load profile of a meter as it was known at an instant: of each interval the value then in force.
+COPY (
+    SELECT DISTINCT ON (time)
+        time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method
+    FROM (
+        SELECT 0 AS id, time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method
+        FROM reading
+        WHERE meter = %(meter)s AND time >= %(since)s AND time < %(until)s AND known_at <= %(as_of)s
+        UNION ALL
+        SELECT id, time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method
+        FROM reading_revision
+        WHERE meter = %(meter)s AND time >= %(since)s AND time < %(until)s AND known_at <= %(as_of)s
+    ) known
+    ORDER BY time, id DESC
+) TO STDOUT (FORMAT binary);
+
+-- name: count_rows
+-- How much is stored; meters heard are those with a reading since an instant.
+SELECT
+    (SELECT count(*) FROM sample) AS samples,
+    (SELECT count(*) FROM reading) AS readings,
+    (SELECT count(*) FROM reading_revision) AS revisions,
+    (SELECT count(*) FROM meter_event) AS meter_events,
+    (SELECT count(*) FROM meter WHERE removed_at IS NULL) AS meters,
+    (SELECT count(DISTINCT meter) FROM reading WHERE time >= %(heard_since)s) AS meters_heard;
+
+-- name: sum_account
+-- The account of one kind of rows over all runs.
+SELECT
+    coalesce(sum(stored), 0)::int8, coalesce(sum(revised), 0)::int8,
+    coalesce(sum(duplicate), 0)::int8, coalesce(sum(received), 0)::int8
+FROM ingest_account WHERE kind = %(kind)s;
+
+-- name: sum_rejections
+-- The rejected rows of one kind by reason over all runs.
+SELECT reason, sum(rejected)::int8 FROM ingest_rejection WHERE kind = %(kind)s GROUP BY reason ORDER BY reason;
+
+-- name: storage
+-- Size of a hypertable; bytes of the rows and of their indexes apart.
+SELECT
+    (SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %(table)s::text) AS chunks,
+    coalesce(sum(table_bytes + coalesce(toast_bytes, 0)), 0)::int8 AS table_bytes,
+    coalesce(sum(index_bytes), 0)::int8 AS index_bytes
+FROM hypertable_detailed_size(%(table)s::text::regclass);
+
+-- name: count_samples
+-- All rows of the hypertable sample.
+SELECT count(*) FROM sample;
+
+-- name: count_readings
+-- All rows of the hypertable reading.
+SELECT count(*) FROM reading;
+
+-- name: drop_chunks
+-- Retention: lets whole chunks go that end before an instant.
+SELECT drop_chunks(%(table)s::text::regclass, older_than => %(before)s::timestamptz);
+
+-- name: forget_revisions
+-- Lets the revisions of dropped readings go.
+DELETE FROM reading_revision v
+WHERE v.time < %(before)s AND NOT EXISTS (SELECT FROM reading r WHERE r.time = v.time AND r.meter = v.meter);
+
+-- name: forget_sample_batches
+-- Forgets the numbers of old batches; a spool older than that would be stored twice.
+DELETE FROM sample_batch WHERE written_at < %(before)s;
+
+-- name: days_to_close
+-- Chunks of readings that ended before an instant and have no valid index for one meter's curve; names of chunk and index.
+SELECT c.chunk_schema, c.chunk_name, c.chunk_name || '_meter_time'
+FROM timescaledb_information.chunks c
+LEFT JOIN pg_catalog.pg_index i
+    ON i.indexrelid = to_regclass(format('%%I.%%I', c.chunk_schema, c.chunk_name || '_meter_time')) AND i.indisvalid
+WHERE c.hypertable_name = 'reading' AND c.range_end <= %(before)s AND i.indexrelid IS NULL
+ORDER BY c.range_start;
+
+-- name: drop_unfinished_index
+-- Removes what an interrupted index build has left.
+DROP INDEX IF EXISTS {schema}.{index};
+
+-- name: index_closed_day
+-- One meter's month takes 5 ms with this index and 1.7 s without; built beside running writes.
+CREATE INDEX CONCURRENTLY {index} ON {schema}.{chunk} (meter, time);
+
+-- name: create_meter_arrivals
+-- Staging for a list of meters.
+CREATE TEMPORARY TABLE meter_arrival (
+    line int4, serial int8, metering_point text, unit text, concentrator text, feeder text, class text,
+    multiplier int4, digits int2, installed_at timestamptz
+) ON COMMIT DROP;
+
+-- name: copy_meter_arrivals
+-- A list of meters in.
+COPY meter_arrival
+    (line, serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at)
+FROM STDIN;
+
+-- name: take_conflicting_meters
+-- Removes and returns listed meters that contradict an installation, with the installed serial and metering point.
+WITH conflict AS (
+    SELECT a.line, m.serial, m.metering_point
+    FROM meter_arrival a JOIN meter m ON m.serial = a.serial AND m.removed_at IS NULL
+    WHERE m.metering_point <> a.metering_point
+    UNION ALL
+    SELECT a.line, m.serial, m.metering_point
+    FROM meter_arrival a JOIN meter m ON m.metering_point = a.metering_point AND m.removed_at IS NULL
+    WHERE m.serial <> a.serial
+)
+DELETE FROM meter_arrival a USING conflict c WHERE a.line = c.line
+RETURNING a.line, a.serial, a.metering_point, c.serial, c.metering_point;
+
+-- name: update_listed_meters
+-- Changes what the list says otherwise about installed meters.
+UPDATE meter m SET
+    unit = a.unit, concentrator = a.concentrator, feeder = a.feeder, class = a.class,
+    multiplier = a.multiplier, digits = a.digits
+FROM meter_arrival a
+WHERE m.removed_at IS NULL AND m.serial = a.serial
+    AND (m.unit, m.concentrator, m.feeder, m.class, m.multiplier, m.digits)
+        <> (a.unit, a.concentrator, a.feeder, a.class, a.multiplier, a.digits);
+
+-- name: insert_listed_meters
+-- Adds listed meters that are not installed yet, in the order of the list.
+INSERT INTO meter
+    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at)
+SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at
+FROM meter_arrival a
+WHERE NOT EXISTS (SELECT FROM meter m WHERE m.removed_at IS NULL AND m.serial = a.serial)
+ORDER BY line;
