@@ -1,0 +1,301 @@
+"""The simulated field: one plant, a server for every station in front of it, and the meters behind its feeders.
+
+Knows who is told what, and the clock. Does not know protocols, physics or the command line.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from scada.clock import now_us
+from scada.model.addcause import AddCause
+from scada.model.errors import Fault
+from scada.model.ports import Clock
+from scada.model.station import Protocol, Province, Station
+from scada.tables import refuse_faults
+from simulators.address_space import Nodes, standard_nodes
+from simulators.fleet_mqtt import FleetPublisher
+from simulators.impairments import LinkFault, impairment_at, next_change_s
+from simulators.listening import listen
+from simulators.modbus_station import ModbusStation
+from simulators.opcua_station import OpcuaStation
+from simulators.orders import Action
+from simulators.plant import Plant, StationValues
+from simulators.register_image import RegisterImage
+from simulators.registry_file import write_truth
+from simulators.relay import ImpairedLink
+from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
+from substations.registermap import RegisterMap, StationRegisters, bind_registers, load_register_map
+
+STATE_EVERY_S: Final = 5.0
+_FLEET_DRAIN_S: Final = 8.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Every station's points at their registers or nodes."""
+
+    registers: Mapping[str, StationRegisters]
+    nodes: Mapping[str, StationNodes]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """What to simulate. ``period_s``: how often values are published; files are written when their path is given."""
+
+    stations: tuple[Station, ...]
+    maps: Maps
+    period_s: float = 1.0
+    faults: tuple[LinkFault, ...] = ()
+    ready_file: Path | None = None
+    state_file: Path | None = None
+    truth_file: Path | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What the stations have shown and been told, for comparison with what arrived."""
+
+    stations: int = 0
+    points: int = 0
+    refreshes: int = 0
+    opcua_changes: int = 0
+    modbus_reads: int = 0
+    orders: int = 0
+    orders_refused: int = 0
+    started_at: int = 0
+    stopped_at: int = 0
+    readings: dict[str, int | float] = field(default_factory=dict)
+
+
+def load_maps(folder: Path, stations: tuple[Station, ...]) -> Maps:
+    """The maps the stations use, bound to them. Raises ConfigurationError with every fault."""
+    found: list[Fault] = []
+    registers: dict[str, RegisterMap] = {}
+    nodes: dict[str, NodeMap] = {}
+    for station in stations:
+        for name in dict.fromkeys(bay.map for bay in station.bays):
+            path = folder / "maps" / f"{name}.toml"
+            if station.endpoint.protocol is Protocol.MODBUS and name not in registers:
+                register_map = load_register_map(path, found)
+                if register_map is not None:
+                    registers[name] = register_map
+            elif station.endpoint.protocol is Protocol.OPCUA and name not in nodes:
+                node_map = load_node_map(path, found)
+                if node_map is not None:
+                    nodes[name] = node_map
+    refuse_faults(found)
+    maps = Maps(
+        {s.code: bind_registers(s, registers, found) for s in stations if s.endpoint.protocol is Protocol.MODBUS},
+        {s.code: bind_nodes(s, nodes, found) for s in stations if s.endpoint.protocol is Protocol.OPCUA},
+    )
+    refuse_faults(found)
+    return maps
+
+
+def chosen_stations(province: Province, only: tuple[str, ...]) -> tuple[Station, ...]:
+    """The stations named in ``only``, or all. Raises ConfigurationError for a name that is none of them."""
+    known = {station.code: station for station in province.stations}
+    refuse_faults(
+        [Fault("--only", code, f"no such station; known are {', '.join(known)}") for code in only if code not in known]
+    )
+    return tuple(known[code] for code in dict.fromkeys(only)) if only else province.stations
+
+
+class Field:
+    """Serves the plan's stations from one plant until told to stop. Use as ``async with``."""
+
+    def __init__(
+        self, plan: FieldPlan, plant: Plant, fleet: FleetPublisher | None = None, clock: Clock = now_us
+    ) -> None:
+        self.plan = plan
+        self.plant = plant
+        self.ports: dict[str, int] = {}
+        self.account = Account(stations=len(plan.stations), points=sum(len(each.points) for each in plan.stations))
+        self._fleet = fleet
+        self._clock = clock
+        self._images: dict[str, RegisterImage] = {}
+        self._modbus: list[ModbusStation] = []
+        self._opcua: dict[str, OpcuaStation] = {}
+        self._links: list[ImpairedLink] = []
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Field":
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stop()
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set. Raises what a task of the field raised: a bug ends the simulation."""
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()
+        finally:
+            waiting.cancel()
+
+    async def _start(self) -> None:
+        self.account.started_at = self._clock()
+        for station in self.plan.stations:
+            # All ports are tried before the slow part begins, so that a taken one is told at once.
+            listen(station.endpoint.host, station.endpoint.port, station.code).close()
+        shared = standard_nodes() if self.plan.maps.nodes else {}
+        for station in self.plan.stations:
+            await self._start_station(station, shared)
+        self.plant.advance(self._clock())
+        await self._publish()
+        if self._fleet is not None:
+            self._fleet.start()
+        # The thousands of nodes and points live as long as the process: no collection needs to walk them again.
+        gc.collect()
+        gc.freeze()
+        self._tasks = [asyncio.create_task(self._keep_publishing(), name="plant")]
+        self._tasks += [asyncio.create_task(self._impair(link), name=f"{link.station} link") for link in self._links]
+        if self.plan.state_file is not None:
+            self._tasks.append(asyncio.create_task(self._keep_state(self.plan.state_file), name="state"))
+        if self.plan.ready_file is not None:
+            write_json(self.plan.ready_file, self.addresses())
+
+    def addresses(self) -> dict[str, object]:
+        """Where everything listens, for the ready file."""
+        return {
+            "stations": {
+                station.code: {
+                    "protocol": station.endpoint.protocol.value,
+                    "host": station.endpoint.host,
+                    "port": self.ports[station.code],
+                    "unit_id": station.endpoint.unit_id,
+                    "path": station.endpoint.path,
+                    "points": len(station.points),
+                }
+                for station in self.plan.stations
+            },
+            "points": self.account.points,
+            "meters": self._fleet.stats().meters if self._fleet is not None else 0,
+        }
+
+    async def _start_station(self, station: Station, shared: Nodes) -> None:
+        end = station.endpoint
+        impaired = any(fault.station == station.code for fault in self.plan.faults)
+        port = 0 if impaired else end.port
+        if end.protocol is Protocol.MODBUS:
+            image = RegisterImage(self.plan.maps.registers[station.code], self._order)
+            server = ModbusStation(station.code, end.unit_id, image, self._clock)
+            self._images[station.code] = image
+            self._modbus.append(server)
+            port = await server.start(end.host, port)
+        else:
+            opcua = OpcuaStation(self.plan.maps.nodes[station.code], self._order, self._clock, shared)
+            self._opcua[station.code] = opcua
+            port = await opcua.start(end.host, port, end.path)
+        if impaired:
+            link = ImpairedLink(station.code, end.host, end.port, (end.host, port))
+            self._links.append(link)
+            await link.start()
+            port = link.address[1]
+        self.ports[station.code] = port
+
+    def _order(self, command: str, action: Action, now: int) -> AddCause | None:
+        cause = self.plant.order(command, action, now)
+        self.account.orders += 1
+        self.account.orders_refused += cause is not None
+        _log.info("%s %s %s", command, action, "begun" if cause is None else f"refused: {cause.label}")
+        self._wake.set()
+        return cause
+
+    async def _keep_publishing(self) -> None:
+        due = self._clock()
+        while True:
+            due = max(due + int(self.plan.period_s * 1e6), self._clock())
+            while (now := self._clock()) < due:
+                await self._wait_until(min(due, self.plant.next_event or due), now)
+                if self._wake.is_set() or (self.plant.next_event or due) <= self._clock():
+                    self._wake.clear()
+                    await self._move_and_publish()
+            await self._move_and_publish()
+
+    async def _wait_until(self, moment: int, now: int) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, (moment - now) / 1e6)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _move_and_publish(self) -> None:
+        for change in self.plant.advance(self._clock()):
+            _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
+            if self._fleet is not None:
+                self._fleet.feeder_state(change.feeder, change.time, energised=change.energised)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        now = self._clock()
+        for code, image in self._images.items():
+            shown: StationValues = self.plant.values(code)
+            image.refresh(shown.points, shown.values, shown.quality, now)
+        for code, server in self._opcua.items():
+            shown = self.plant.values(code)
+            self.account.opcua_changes += await server.refresh(
+                shown.points, shown.values, shown.quality, shown.times, now
+            )
+        self.account.refreshes += 1
+
+    async def _impair(self, link: ImpairedLink) -> None:
+        begun = self._clock()
+        while True:
+            elapsed_s = (self._clock() - begun) / 1e6
+            await link.impair(impairment_at(self.plan.faults, link.station, elapsed_s))
+            change_s = next_change_s(self.plan.faults, link.station, elapsed_s)
+            await asyncio.sleep(min(change_s - elapsed_s, 86_400.0))
+
+    async def _keep_state(self, path: Path) -> None:
+        while True:
+            self._write_state(path)
+            await asyncio.sleep(STATE_EVERY_S)
+
+    def _write_state(self, path: Path) -> None:
+        self.account.modbus_reads = sum(image.reads for image in self._images.values())
+        if self._fleet is not None:
+            self.account.readings = asdict(self._fleet.stats())
+        write_json(path, asdict(self.account))
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._fleet is not None and self._fleet.running:
+            await asyncio.to_thread(self._fleet.stop, drain_s=_FLEET_DRAIN_S)
+        for link in self._links:
+            await link.stop()
+        for server in self._modbus:
+            await server.stop()
+        for opcua in self._opcua.values():
+            await opcua.stop()
+        self.account.stopped_at = self._clock()
+        if self.plan.truth_file is not None and self._fleet is not None:
+            write_truth(self._fleet.truth(), self.plan.truth_file)
+        if self.plan.state_file is not None:
+            self._write_state(self.plan.state_file)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replaces the file only when it is whole: a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
