@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 
 from scada.model.reading import READING, Method, ProfileStatus, QualityFlag, ReadingArray
 from simulators.load_shapes import HOUR_US, MINUTE_US, LoadClass, hours_at_mean, load_factor, week_of, week_phase
-from simulators.meter_fleet import CLASSES, Fleet, IndexArray, scramble
+from simulators.meter_fleet import CLASSES, SOLAR_RATIO, Fleet, IndexArray, scramble
 
 FIRST_DAY = 1_735_664_400_000_000
 """2025-01-01 00:00 local: here the registers have their start values. Before, they may be below zero."""
-
-_SOLAR_RATIO = 2.2
-"""A rooftop makes this many times what its household uses (assumed); what is left over is exported."""
 
 _HALF_HOUR_US = 30 * MINUTE_US
 # Wander in µs to either side and its knots. Twice the amplitude over the distance of the knots is the share by which a
@@ -251,7 +248,7 @@ def _curve(load_class: LoadClass) -> FloatArray:
 
 def _surplus(direction: float) -> FloatArray:
     """A household with a rooftop: what it exports (+1) or what it still imports (−1), in its mean load."""
-    net = _SOLAR_RATIO * week_of(LoadClass.PV) - week_of(LoadClass.RESIDENTIAL)
+    net = SOLAR_RATIO * week_of(LoadClass.PV) - week_of(LoadClass.RESIDENTIAL)
     return np.clip(direction * net, 0.0, None)
 
 

@@ -45,18 +45,17 @@ class FleetMessages:
         self._checks = np.array([point_check(fleet.metering_point(row)) for row in range(behind)], dtype=np.uint32)
 
     def reports(self, reports: Sequence[Report]) -> Iterator[Message]:
-        """The messages of reports. Meters with own modem that report the same interval are computed together."""
-        direct: dict[int, list[Report]] = {}
+        """The messages of reports, no sender twice, in their order.
+
+        All meters that report the same interval are computed together: a computation costs 0.2 ms even for one meter.
+        """
+        parts = self._computed(reports)
         for report in reports:
+            readings = parts[report.sender]
             if report.sender < self._reporting.concentrators:
-                yield self._batch(report)
+                yield self._batch(report, np.concatenate(readings))
             else:
-                direct.setdefault(report.first_end, []).append(report)
-        for end, together in direct.items():
-            rows = np.concatenate([self._reporting.rows_of(report.sender) for report in together])
-            readings = self._energy.readings(rows, end, self._period_us)
-            for report, row, reading in zip(together, rows.tolist(), readings.tolist(), strict=True):
-                yield self._single(report, row, reading)
+                yield self._single(report, readings[0][0].item())
 
     def notice(self, notice: Notice) -> Message:
         """The message of a notice."""
@@ -75,10 +74,23 @@ class FleetMessages:
         topic = state_topic(unit, fleet.concentrators[notice.index])
         return Message(topic, encode_message(StateMessage(state=notice.kind.value)), notice, retain=True)
 
-    def _batch(self, report: Report) -> Message:
-        rows = self._reporting.rows_of(report.sender)
-        ends = range(report.first_end, report.last_end + 1, self._period_us)
-        readings = np.concatenate([self._energy.readings(rows, end, self._period_us) for end in ends])
+    def _computed(self, reports: Sequence[Report]) -> dict[int, list[ReadingArray]]:
+        """For each sender its readings, one array for each interval it reports."""
+        together: dict[int, list[int]] = {}
+        for report in reports:
+            for end in range(report.first_end, report.last_end + 1, self._period_us):
+                together.setdefault(end, []).append(report.sender)
+        parts: dict[int, list[ReadingArray]] = {report.sender: [] for report in reports}
+        for end in sorted(together):
+            rows = [self._reporting.rows_of(sender) for sender in together[end]]
+            readings = self._energy.readings(np.concatenate(rows), end, self._period_us)
+            first = 0
+            for sender, own in zip(together[end], rows, strict=True):
+                parts[sender].append(readings[first : first + len(own)])
+                first += len(own)
+        return parts
+
+    def _batch(self, report: Report, readings: ReadingArray) -> Message:
         header = BatchHeader(self._period_us // 1_000_000, report.last_end // 1_000_000, report.historical)
         unit = self._fleet.unit(report.sender * METERS_PER_CONCENTRATOR)
         topic = batch_topic(unit, self._fleet.concentrators[report.sender])
@@ -98,8 +110,8 @@ class FleetMessages:
             status=readings["status"],
         )
 
-    def _single(self, report: Report, row: int, reading: tuple[int, ...]) -> Message:
-        _, time, import_wh, export_wh, import_varh, power_w, voltage_dv, status, _, _ = reading
+    def _single(self, report: Report, reading: tuple[int, ...]) -> Message:
+        row, time, import_wh, export_wh, import_varh, power_w, voltage_dv, status, _, _ = reading
         message = ProfileReading(
             serial=str(self._fleet.serial[row]),
             point=self._fleet.metering_point(row),

@@ -22,6 +22,7 @@ import threading
 from collections import deque
 from typing import Any
 
+import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -38,7 +39,7 @@ from simulators.meter_fleet import Fleet
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.02
+TICK_S = 0.05
 KEEP_ALIVE_S = 30
 CONNECT_TIMEOUT_S = 3.0
 RETRY_MIN_US = 300_000
@@ -110,7 +111,7 @@ class FleetPublisher:
             self._attach(link)
         self._changes: deque[tuple[int, int, bool]] = deque()
         self._dead_since: dict[int, int] = {}
-        self._feeder_numbers = {feeder.name: number for number, feeder in enumerate(fleet.feeders)}
+        self._feeder_numbers = {fleet.feeders[number].name: number for number in np.unique(fleet.feeder).tolist()}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._drain_until: int | None = None
@@ -138,12 +139,16 @@ class FleetPublisher:
         """False before ``start``, after ``stop``, and when the thread died of a fault of ours."""
         return self._thread.is_alive()
 
-    def feeder_state(self, feeder: str, now: int, *, energised: bool) -> None:
+    def feeder_state(self, feeder: str, now: int, *, energised: bool) -> bool:
         """Tell that a feeder (``TN07/473``) died or returned at ``now``; telling the same twice is no harm.
 
-        Raises KeyError when no meter of the fleet can hang there.
+        It takes effect within a tick. False when no meter of this fleet hangs there.
         """
-        self._changes.append((self._feeder_numbers[feeder], now, energised))
+        number = self._feeder_numbers.get(feeder)
+        if number is None:
+            return False
+        self._changes.append((number, now, energised))
+        return True
 
     def stats(self) -> FleetStats:
         """The figures so far."""
@@ -187,8 +192,12 @@ class FleetPublisher:
         self._reporting.pass_time(now)
         for link in self._links:
             self._serve(link, now)
-            if link.connected:
-                self._pump(link, now)
+        ready = [link for link in self._links if link.connected and now >= link.quiet_until]
+        for link in ready:
+            self._send_notices(link, now)
+        reports = [report for link in ready for report in self._reporting.due(link.number, now, link.room)]
+        for report, message in zip(reports, self._messages.reports(reports), strict=True):
+            self._publish(self._links[self._reporting.link_of(report.sender)], message)
         if self._drain_until is not None:
             idle = not any(link.outstanding for link in self._links) and not self._reporting.owed
             if idle or now >= self._drain_until:
@@ -217,28 +226,25 @@ class FleetPublisher:
         except OSError as error:
             self._note_down(now, str(error))
 
-    def _pump(self, link: _Link, now: int) -> None:
-        """Send as much as the link takes: notices first, they are short and urgent."""
-        if now < link.quiet_until:
-            return
-        while link.room > 0 and (notice := self._reporting.next_notice(link.number, now)) is not None:
-            if not self._publish(link, self._messages.notice(notice)):
+    def _send_notices(self, link: _Link, now: int) -> None:
+        """Notices go first: they are short and urgent."""
+        while link.connected and link.room > 0:
+            notice = self._reporting.next_notice(link.number, now)
+            if notice is None:
                 return
-        for message in self._messages.reports(self._reporting.due(link.number, now, link.room)):
-            if not self._publish(link, message):
-                return
+            self._publish(link, self._messages.notice(notice))
 
-    def _publish(self, link: _Link, message: Message) -> bool:
-        """Send one message; False when the connection broke, and then everything outstanding is due again."""
-        info = link.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-        if not link.connected:
-            link.client.drop_out_messages()
-            if isinstance(message.content, Notice):
-                self._reporting.notices[link.number].appendleft(message.content)
-            return False
-        link.outstanding[info.mid] = message.content
-        self._sent += 1
-        return True
+    def _publish(self, link: _Link, message: Message) -> None:
+        """Send one message; when the connection breaks, or just broke, it is due again like all outstanding ones."""
+        if link.connected:
+            info = link.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+        if link.connected:
+            link.outstanding[info.mid] = message.content
+            self._sent += 1
+            return
+        link.client.drop_out_messages()
+        if isinstance(message.content, Notice):
+            self._reporting.notices[link.number].appendleft(message.content)
 
     def _change(self, feeder: int, now: int, energised: bool) -> None:  # noqa: FBT001  # unpacked from the queue only
         if self._energy.energised(feeder) == energised:

@@ -115,13 +115,17 @@ class Reporting:
         self.last_gasps_lost = 0
         self._schedule(np.arange(self.senders))
         for index in range(concentrators):
-            self.notices[index % links].append(Notice(NoticeKind.ONLINE, index, start))
+            self.notices[self.link_of(index)].append(Notice(NoticeKind.ONLINE, index, start))
 
     def rows_of(self, sender: int) -> IndexArray:
         """Rows of the sender's meters."""
         if sender < self.concentrators:
             return np.arange(sender * METERS_PER_CONCENTRATOR, (sender + 1) * METERS_PER_CONCENTRATOR)
         return np.array([self.fleet.behind_concentrators + sender - self.concentrators])
+
+    def link_of(self, sender: int) -> int:
+        """The link of a sender: it keeps to one, so its messages stay in order."""
+        return sender % self.links
 
     def due(self, link: int, now: int, room: int) -> list[Report]:
         """At most ``room`` reports that senders on a link should make now, the longest overdue first.
@@ -187,7 +191,7 @@ class Reporting:
             self._hold[own] = time + self._offset[own] // 4
         self._schedule(own)
         for sender in own.tolist():
-            queue = self.notices[sender % self.links]
+            queue = self.notices[self.link_of(sender)]
             queue.extend(Notice(NoticeKind.EVENT, row, time, code) for row in self.rows_of(sender).tolist())
             if sender < self.concentrators:
                 queue.append(Notice(state, sender, time))

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from scada.model.errors import ConfigurationError, Fault
 from scada.model.station import Province
-from simulators.field import STATE_EVERY_S, write_json
 from simulators.fleet_mqtt import FleetPublisher
-from simulators.meter_fleet import feeders_of, make_fleet
-from simulators.registry_file import write_registry, write_truth
+from simulators.meter_fleet import Fleet, feeders_of, make_fleet
+from simulators.registry_file import write_truth
+from simulators.state_file import STATE_EVERY_S, write_json
 
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """Which fleet, and where it reports. Files are written when their path is given."""
+    """Which fleet, and where it reports."""
 
     meters: int
     seed: int
@@ -25,26 +25,42 @@ class FleetPlan:
     port: int
     user: str
     capture_period_s: int = 60
-    registry_file: Path | None = None
     truth_file: Path | None = None
 
 
 def make_publisher(plan: FleetPlan, province: Province, password: str) -> FleetPublisher:
-    """The fleet behind the province's feeders, not yet started; its registry is written first.
-
-    Raises ConfigurationError when a figure is impossible, OSError when the registry cannot be written.
-    """
+    """The fleet behind the province's feeders, not yet started. Raises ConfigurationError."""
+    fleet = fleet_of(province, meters=plan.meters, seed=plan.seed)
     try:
-        fleet = make_fleet(feeders_of(province), meters=plan.meters, seed=plan.seed)
-        publisher = FleetPublisher(
-            fleet, plan.host, plan.port, plan.user, password, capture_period_s=plan.capture_period_s
-        )
+        return FleetPublisher(fleet, plan.host, plan.port, plan.user, password, capture_period_s=plan.capture_period_s)
     except ValueError as error:
         raise ConfigurationError([Fault("fleet", "", str(error))]) from error
-    if plan.registry_file is not None:
-        plan.registry_file.parent.mkdir(parents=True, exist_ok=True)
-        write_registry(fleet, plan.registry_file)
-    return publisher
+
+
+def fleet_of(province: Province, *, meters: int, seed: int) -> Fleet:
+    """The meters behind the province's feeders. Raises ConfigurationError when there cannot be as many."""
+    try:
+        return make_fleet(feeders_of(province), meters=meters, seed=seed)
+    except ValueError as error:
+        raise ConfigurationError([Fault("fleet", "--meters", str(error))]) from error
+
+
+def tell_truth(publisher: FleetPublisher, path: Path) -> None:
+    """What must be in the historian now: in sum in ``path`` (JSON), meter by meter beside it (CSV).
+
+    readings: how many · first_end, last_end: the first and last interval ends among them, µs UTC.
+    """
+    truth = publisher.truth()
+    write_truth(truth, path.with_suffix(".csv"))
+    write_json(
+        path,
+        {
+            "readings": int(truth.readings.sum()),
+            "first_end": truth.first_end,
+            "last_end": int(truth.last_acknowledged.max(initial=0)),
+            "meters": int((truth.readings > 0).sum()),
+        },
+    )
 
 
 async def serve_fleet(
@@ -66,6 +82,6 @@ async def serve_fleet(
     finally:
         stats = await asyncio.to_thread(publisher.stop)
         if plan.truth_file is not None:
-            write_truth(publisher.truth(), plan.truth_file)
+            tell_truth(publisher, plan.truth_file)
         if state_file is not None:
             write_json(state_file, {"readings": asdict(stats)})

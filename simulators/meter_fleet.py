@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scada.model.station import Province
-from simulators.load_shapes import LoadClass
+from scada.model.station import CustomerShares, Province
+from simulators.load_shapes import LoadClass, week_of
 
 METERS_PER_CONCENTRATOR = 180
 DIRECT_SHARE = 0.1
@@ -27,18 +27,14 @@ CLASSES = tuple(LoadClass)
 UNITS = tuple(f"PN{number:02d}" for number in range(1, 10))
 """Codes of the district units, fictitious; a station belongs to one and so do the meters behind it."""
 
-# Share of residential, production, business and pv customers behind a feeder of each mix (assumed).
-_MIX = {
-    "residential": (0.90, 0.01, 0.06, 0.03),
-    "production": (0.60, 0.25, 0.13, 0.02),
-    "business": (0.70, 0.03, 0.25, 0.02),
-    "pv": (0.80, 0.02, 0.06, 0.12),
-}
 # Mean power at the meter's own terminals, low and high end, W; behind current transformers the primary is
 # ``multiplier`` times it (assumed; a 5 A meter measures 3.4 kW at most).
 _MEAN_W = ((60, 700), (300, 1200), (200, 1100), (150, 800))
 _MULTIPLIERS = ((1,), (20, 30, 40, 60, 80, 120, 160), (1, 1, 1, 10, 20), (1,))
+SOLAR_RATIO = 2.2
+"""A rooftop makes this many times what its household uses (assumed); what is left over is exported."""
 _TAN_PHI = (0.20, 0.45, 0.33, 0.20)
+_STATION_SERVICES = "station_services"
 _HIGHEST_START_WH = 40_000_000
 _DIGITS = 6
 
@@ -48,12 +44,12 @@ KeyArray = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class FeederShare:
-    """What the fleet needs to know of a feeder: its name (``TN07/473``), its district unit, load and customer mix."""
+    """What the fleet needs to know of a feeder: its name (``TN07/473``), its district unit, peak load and customers."""
 
     name: str
     unit: str
     p_mw: float
-    mix: str
+    shares: CustomerShares
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +102,6 @@ class Fleet:
         index = int(self.concentrator[row])
         return self.concentrators[index] if index >= 0 else ""
 
-    def feeder_number(self, name: str) -> int | None:
-        """Index of a feeder by name, None when the fleet has no such feeder."""
-        return next((number for number, feeder in enumerate(self.feeders) if feeder.name == name), None)
-
     def rows_of_feeder(self, feeder: int) -> IndexArray:
         """Rows of all meters behind a feeder, ascending."""
         behind = self.behind_concentrators
@@ -122,12 +114,16 @@ class Fleet:
 
 
 def feeders_of(province: Province) -> tuple[FeederShare, ...]:
-    """The feeders of all stations, in file order; the stations are spread evenly over the district units."""
+    """The feeders of all stations that supply customers, in file order; not the stations' own services.
+
+    The stations are spread evenly over the district units.
+    """
     stations = province.stations
     return tuple(
-        FeederShare(load.name, UNITS[index * len(UNITS) // len(stations)], abs(load.p_mw), load.mix)
+        FeederShare(load.name, UNITS[index * len(UNITS) // len(stations)], abs(load.p_mw), load.shares)
         for index, station in enumerate(stations)
         for load in station.loads
+        if load.bay not in {bay.name for bay in station.bays if bay.bay_type == _STATION_SERVICES}
     )
 
 
@@ -139,10 +135,9 @@ def make_fleet(feeders: Sequence[FeederShare], *, meters: int = 200_000, seed: i
     """
     if not 1 <= meters <= 9_999_999:
         raise ValueError(f"{meters} meters; 1 to 9 999 999 are possible")
-    if unknown := sorted({feeder.mix for feeder in feeders} - set(_MIX)):
-        raise ValueError(f"unknown customer mix {', '.join(unknown)}; known are {', '.join(_MIX)}")
     count = round(meters * (1.0 - DIRECT_SHARE) / METERS_PER_CONCENTRATOR)
-    weights = np.array([feeder.p_mw for feeder in feeders])
+    customers = _customers(feeders)
+    weights = customers.sum(axis=1)
     concentrator_feeder = np.repeat(np.arange(len(feeders)), _apportion(count, weights))
     direct = meters - count * METERS_PER_CONCENTRATOR
     feeder = np.concatenate(
@@ -155,7 +150,7 @@ def make_fleet(feeders: Sequence[FeederShare], *, meters: int = 200_000, seed: i
     concentrator[: meters - direct] = np.repeat(np.arange(count), METERS_PER_CONCENTRATOR)
     row = np.arange(meters)
     key = scramble(row.astype(np.uint64) + np.uint64(scramble_number(seed)))
-    load_class = _classes(feeders, feeder, unit_interval(key, 1))
+    load_class = _classes(customers, feeder, unit_interval(key, 1))
     generates = load_class == CLASSES.index(LoadClass.PV)
     lowest, highest = np.array(_MEAN_W, dtype=np.float64)[load_class].T
     start = np.floor(unit_interval(key, 3) * _HIGHEST_START_WH).astype(np.int64)
@@ -207,7 +202,7 @@ def unit_interval(keys: KeyArray, purpose: int) -> NDArray[np.float64]:
 def _apportion(count: int, weights: NDArray[np.float64]) -> IndexArray:
     """Split ``count`` in proportion to the weights by largest remainder; the parts add up exactly."""
     if not weights.size or not weights.sum() > 0.0:
-        raise ValueError("no feeder has any load: the meters have nowhere to be")
+        raise ValueError("no feeder has a customer: the meters have nowhere to be")
     exact = count * weights / weights.sum()
     parts: IndexArray = np.floor(exact).astype(np.int64)
     short = count - int(parts.sum())
@@ -215,8 +210,19 @@ def _apportion(count: int, weights: NDArray[np.float64]) -> IndexArray:
     return parts
 
 
-def _classes(feeders: Sequence[FeederShare], feeder: IndexArray, chance: NDArray[np.float64]) -> IndexArray:
-    bounds = np.cumsum([_MIX[each.mix] for each in feeders], axis=1)[feeder]
+def _customers(feeders: Sequence[FeederShare]) -> NDArray[np.float64]:
+    """How many customers of each class a feeder's peak load has room for; shape (feeders, classes)."""
+    shares = np.array([(s.residential, s.production, s.business, s.pv) for s in (each.shares for each in feeders)])
+    mean_w = np.array([low + (high - low) / 3 for low, high in _MEAN_W])  # of a square of an even distribution: 1/3
+    through = np.array([np.mean(ratios) for ratios in _MULTIPLIERS]) * (1.0, 1.0, 1.0, SOLAR_RATIO)
+    peak_w = mean_w * through * [week_of(each).max() for each in CLASSES]
+    p_mw = np.array([each.p_mw for each in feeders])
+    customers: NDArray[np.float64] = shares.reshape(-1, len(CLASSES)) * p_mw[:, None] * 1e6 / peak_w
+    return customers
+
+
+def _classes(customers: NDArray[np.float64], feeder: IndexArray, chance: NDArray[np.float64]) -> IndexArray:
+    bounds = (np.cumsum(customers, axis=1) / np.maximum(customers.sum(axis=1, keepdims=True), 1e-12))[feeder]
     drawn: IndexArray = np.minimum((chance[:, None] >= bounds).sum(axis=1), len(CLASSES) - 1)
     return drawn
 

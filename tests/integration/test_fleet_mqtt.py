@@ -25,6 +25,7 @@ from meters.payload import INCOMING, IncomingEvent, decode_event, decode_profile
 from meters.topic import Subject, read_topic
 from scada.clock import now_us
 from scada.model.reading import EventCode, ProfileStatus
+from scada.model.station import CustomerShares
 from simulators.fleet_account import FleetStats, FleetTruth
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_mqtt import FleetPublisher
@@ -32,7 +33,10 @@ from simulators.meter_fleet import FeederShare, Fleet, make_fleet
 
 pytestmark = pytest.mark.integration
 
-FEEDERS = (FeederShare("TN01/471", "PN01", 6.0, "residential"), FeederShare("TN21/473", "PN09", 4.0, "production"))
+FEEDERS = (
+    FeederShare("TN01/471", "PN01", 6.0, CustomerShares(residential=0.8, production=0.1, business=0.1, pv=0.1)),
+    FeederShare("TN21/473", "PN09", 6.0, CustomerShares(residential=0.8, production=0.1, business=0.1, pv=0.1)),
+)
 SECOND = 1_000_000
 
 
