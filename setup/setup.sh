@@ -21,6 +21,11 @@ LOGS=$CACHE/logs
 # Sorting and messages that are searched for must not depend on the caller's language.
 export LC_ALL=C.UTF-8
 
+# With a trap bash waits for the running command before it ends: half an apt must not go on alone, without what holds back
+# the system's servers.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 # Two runs at once (a demo and a test, say) would install into the same folders.
 one_at_a_time() {
     mkdir -p "$LOGS" 2>/dev/null || fail "$EXIT_NOT_WRITABLE" "the folder $CACHE cannot be written"

@@ -1,0 +1,425 @@
+"""The private services for real: started, asked, killed, started again, stopped; and external ones left alone."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import psutil
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from scada.config import Config, MqttConfig, PostgresConfig, ServicesConfig
+from scada.model.errors import ServicesDown, ServicesError
+from scada.services import supervisor
+from scada.services.endpoints import Endpoints, Role, ServiceStatus, State
+from scada.services.installation import load, outside_folder, services_folder
+from scada.services.processes import is_port_free
+
+pytestmark = pytest.mark.integration
+
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def config() -> Iterator[Config]:
+    """A configuration of its own for each test, in a folder every account may enter; nothing of it remains."""
+    with tempfile.TemporaryDirectory(prefix="gridscada-test-") as folder:
+        Path(folder).chmod(0o755)
+        config = Config(var=Path(folder) / "var")
+        try:
+            yield config
+        finally:
+            supervisor.remove(config)
+
+
+def states(config: Config) -> dict[str, State]:
+    return {status.name: status.state for status in supervisor.status(config)}
+
+
+def status_of(config: Config, name: str) -> ServiceStatus:
+    return next(status for status in supervisor.status(config) if status.name == name)
+
+
+def kill(config: Config, name: str) -> int:
+    """kill -9, as the kernel does it when memory is short."""
+    pid = status_of(config, name).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: status_of(config, name).state is State.STOPPED)
+    return pid
+
+
+def wait_until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, "not in time"
+        time.sleep(0.02)
+
+
+def with_services(config: Config, *, postgres: PostgresConfig | None = None, mqtt: MqttConfig | None = None) -> Config:
+    return replace(config, services=ServicesConfig(postgres or PostgresConfig(), mqtt or MqttConfig()))
+
+
+class Client:
+    """A small MQTT 5 client with a persistent session: what arrives is in ``topics``."""
+
+    def __init__(self, endpoints: Endpoints, role: Role, name: str) -> None:
+        self.topics: list[str] = []
+        self.refusals: list[str] = []
+        self._granted = threading.Event()
+        self._connected = threading.Event()
+        self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+        credential = endpoints.mqtt_credentials[role]
+        self._mqtt.username_pw_set(credential.username, credential.password)
+        self._mqtt.on_connect = lambda *_: self._connected.set()
+        self._mqtt.on_message = lambda _client, _data, message: self.topics.append(message.topic)
+        self._mqtt.on_subscribe = lambda *_: self._granted.set()
+        self._mqtt.on_publish = lambda _client, _data, _mid, reason, _properties: self.refusals.extend(
+            [str(reason)] if reason.is_failure else []
+        )
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600
+        self._mqtt.connect(endpoints.mqtt_host, endpoints.mqtt_port, clean_start=False, properties=properties)
+        self._mqtt.loop_start()
+        assert self._connected.wait(5)
+
+    def subscribe(self, topic: str) -> None:
+        self._granted.clear()
+        self._mqtt.subscribe(topic, qos=1)
+        assert self._granted.wait(5)
+
+    def publish(self, topic: str, count: int = 1) -> None:
+        for _ in range(count):
+            self._mqtt.publish(topic, b"x", qos=1).wait_for_publish(10)
+
+    def close(self) -> None:
+        self._mqtt.disconnect()
+        self._mqtt.loop_stop()
+
+
+# -- the cycle
+
+
+def test_up_status_down_and_up_again_on_the_same_ports(config: Config) -> None:
+    first = supervisor.up(config)
+    assert states(config) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+    assert supervisor.down(config) == ("mqtt", "postgres")
+    assert states(config) == {"postgres": State.STOPPED, "mqtt": State.STOPPED}
+    with pytest.raises(ServicesDown):
+        supervisor.endpoints(config)
+    assert supervisor.up(config) == first
+
+
+def test_a_second_up_starts_nothing(config: Config) -> None:
+    supervisor.up(config)
+    pids = [status.pid for status in supervisor.status(config)]
+    supervisor.up(config)
+    assert [status.pid for status in supervisor.status(config)] == pids
+
+
+def test_two_ups_at_once_start_one_set_of_servers(config: Config) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(supervisor.up, [config, config])
+    assert first == second
+    assert states(config) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+
+
+def test_the_servers_run_without_privileges_in_sessions_of_their_own(config: Config) -> None:
+    supervisor.up(config)
+    for status in supervisor.status(config):
+        assert status.pid is not None
+        process = psutil.Process(status.pid)
+        assert process.uids().effective != 0
+        assert os.getsid(status.pid) != os.getsid(0)
+        listening = [c.laddr[0] for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert listening == ["127.0.0.1"]
+
+
+def test_down_ends_nothing_that_another_installation_started(config: Config) -> None:
+    supervisor.up(config)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        other = Config(var=Path(folder))
+        supervisor.up(other)
+        try:
+            supervisor.down(config)
+            assert states(other) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+        finally:
+            supervisor.remove(other)
+
+
+def test_down_spares_a_stranger_whose_pid_stands_in_a_stale_file(config: Config) -> None:
+    supervisor.up(config)
+    supervisor.down(config)
+    installation = load(config.var)
+    assert installation is not None
+    (installation.postgres / "postmaster.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+    (installation.mosquitto / "mosquitto.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+    assert supervisor.down(config) == ()
+    supervisor.up(config)
+    assert states(config) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+
+
+# -- killed
+
+
+def test_a_killed_database_comes_back_on_its_port_with_everything_committed(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    with psycopg.connect(endpoints.postgres_dsn) as connection:
+        connection.execute("CREATE TABLE kept (n int)")
+        connection.execute("INSERT INTO kept SELECT generate_series(1, 1000)")
+    busy = psycopg.connect(endpoints.postgres_dsn, autocommit=True)  # a backend that outlives its postmaster
+    kill(config, "postgres")
+    assert supervisor.ensure(config) == ("postgres",)
+    busy.close()
+    assert supervisor.endpoints(config) == endpoints
+    with psycopg.connect(endpoints.postgres_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
+
+
+def test_up_recovers_after_both_were_killed(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    killed = {kill(config, "postgres"), kill(config, "mqtt")}
+    with pytest.raises(ServicesDown, match="not running: postgres and mqtt"):
+        supervisor.endpoints(config)
+    assert supervisor.up(config) == endpoints
+    assert not killed & {status.pid for status in supervisor.status(config)}
+
+
+def test_ensure_starts_nothing_while_all_run(config: Config) -> None:
+    supervisor.up(config)
+    assert supervisor.ensure(config) == ()
+
+
+def test_ensure_does_not_move_to_another_port(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    kill(config, "mqtt")
+    port = endpoints.mqtt_port
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ServicesError, match=rf"port {port} is taken by"):
+        supervisor.ensure(config)
+    assert supervisor.ensure(config) == ("mqtt",)
+
+
+def test_restart_keeps_the_port_and_changes_the_process(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    before = status_of(config, "postgres").pid
+    supervisor.restart(config, "postgres")
+    assert status_of(config, "postgres").pid != before
+    assert supervisor.endpoints(config) == endpoints
+
+
+def test_an_interrupted_first_start_is_made_good(config: Config) -> None:
+    """initdb killed halfway leaves an unfinished folder, never a half cluster."""
+    supervisor.up(config)
+    supervisor.down(config)
+    installation = load(config.var)
+    assert installation is not None
+    installation.postgres.rename(installation.data / "postgres.unfinished")
+    supervisor.up(config)
+    assert states(config)["postgres"] is State.ANSWERING
+
+
+# -- ports
+
+
+def test_configured_ports_are_used_and_a_change_of_them_is_followed(config: Config) -> None:
+    supervisor.up(config)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    moved = with_services(config, postgres=PostgresConfig(port=port))
+    assert f":{port}/" in supervisor.up(moved).postgres_dsn
+    assert status_of(moved, "postgres").address == f"127.0.0.1:{port}"
+
+
+def test_a_configured_port_that_is_taken_is_refused_and_nothing_runs(config: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        taken = with_services(config, mqtt=MqttConfig(port=port))
+        with pytest.raises(ServicesError, match=rf"port {port} is taken by .*services\.mqtt\.port"):
+            supervisor.up(taken)
+    assert states(taken)["mqtt"] is State.STOPPED
+
+
+def test_up_moves_away_from_a_chosen_port_that_was_taken_meanwhile(config: Config) -> None:
+    first = supervisor.up(config)
+    supervisor.down(config)
+    with socket.create_server(("127.0.0.1", first.mqtt_port)):
+        second = supervisor.up(config)
+    assert second.mqtt_port != first.mqtt_port
+    assert second.postgres_dsn == first.postgres_dsn
+
+
+# -- the database's rights
+
+
+def test_the_reader_reads_what_the_owner_makes_and_changes_nothing(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    with psycopg.connect(endpoints.postgres_dsn) as owner:
+        owner.execute("CREATE TABLE s (time timestamptz NOT NULL, value float8)")
+        owner.execute("SELECT create_hypertable('s', 'time')")
+        owner.execute("INSERT INTO s VALUES (now(), 1)")
+    with psycopg.connect(endpoints.postgres_reader_dsn, autocommit=True) as reader:
+        assert reader.execute("SELECT value FROM s").fetchone() == (1.0,)
+        reader.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("INSERT INTO s VALUES (now(), 2)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("CREATE TABLE mine (n int)")
+
+
+def test_the_owner_is_no_superuser_and_the_extension_is_the_apache_edition_or_better(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    with psycopg.connect(endpoints.postgres_dsn) as owner:
+        assert owner.execute("SELECT current_setting('is_superuser')").fetchone() == ("off",)
+        assert owner.execute("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'").fetchone() == (1,)
+        assert owner.execute("SELECT current_setting('fsync')").fetchone() == ("on",)
+
+
+def test_a_wrong_password_is_refused_by_both(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(endpoints.postgres_dsn.replace("scada:", "scada:x"))
+    address = f"mqtt://field:wrong@127.0.0.1:{endpoints.mqtt_port}"
+    refused = status_of(with_services(config, mqtt=MqttConfig(url=address)), "mqtt")
+    assert (refused.state, refused.detail) == (State.SILENT, "Not authorized")
+    anonymous = with_services(config, mqtt=MqttConfig(url=f"mqtt://127.0.0.1:{endpoints.mqtt_port}"))
+    assert status_of(anonymous, "mqtt").state is State.SILENT
+
+
+# -- the broker's access list and memory
+
+
+def test_each_role_may_do_its_own_and_nothing_else(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    head_end = Client(endpoints, Role.HEADEND, "head-end")
+    field = Client(endpoints, Role.FIELD, "field")
+    head_end.subscribe("$share/readers/ami/v1/+/+/batch/profile")
+    head_end.subscribe("ami/v1/+/+/+/event")
+    field.subscribe("ami/v1/+/+/+/request")
+    field.subscribe("ami/v1/+/+/+/event")  # granted by the broker, never delivered
+    field.publish("ami/v1/tn/d1/batch/profile")
+    field.publish("ami/v1/tn/d1/m1/event")
+    head_end.publish("ami/v1/tn/d1/m1/request")
+    wait_until(lambda: len(head_end.topics) == 2 and len(field.topics) == 1)
+    assert sorted(head_end.topics) == ["ami/v1/tn/d1/batch/profile", "ami/v1/tn/d1/m1/event"]
+    assert field.topics == ["ami/v1/tn/d1/m1/request"]
+    assert head_end.refusals == field.refusals == []
+    head_end.publish("ami/v1/tn/d1/m1/event")  # the head-end cannot pretend to be a meter
+    field.publish("other/topic")
+    assert (head_end.refusals, field.refusals) == (["Not authorized"], ["Not authorized"])
+    head_end.close()
+    field.close()
+
+
+@pytest.mark.parametrize("end", ["restart", "kill"])
+def test_messages_for_a_head_end_that_is_away_survive_the_broker(config: Config, end: str) -> None:
+    endpoints = supervisor.up(config)
+    head_end = Client(endpoints, Role.HEADEND, "head-end")
+    head_end.subscribe("$share/readers/ami/#")
+    head_end.close()
+    field = Client(endpoints, Role.FIELD, "field")
+    field.publish("ami/v1/tn/d1/m1/profile", 1500)  # beyond the default limit of 1,000
+    field.close()
+    if end == "restart":
+        supervisor.restart(config, "mqtt")
+    else:
+        installation = load(config.var)
+        assert installation is not None
+        database, before = installation.mosquitto / "mosquitto.db", time.time()
+        wait_until(lambda: database.exists() and database.stat().st_mtime > before)  # the next autosave
+        kill(config, "mqtt")
+        supervisor.ensure(config)
+    head_end = Client(endpoints, Role.HEADEND, "head-end")
+    wait_until(lambda: len(head_end.topics) >= 1500)
+    head_end.close()
+    assert len(head_end.topics) == 1500
+
+
+# -- where the data lie
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root changes to another account")
+def test_data_go_outside_a_folder_the_accounts_cannot_enter(config: Config) -> None:
+    closed = config.var.parent / "closed"
+    closed.mkdir(mode=0o700)
+    hidden = replace(config, var=closed / "var")
+    try:
+        supervisor.up(hidden)
+        installation = load(hidden.var)
+        assert installation is not None
+        assert installation.data == outside_folder(hidden.var)
+        assert closed.stat().st_mode & 0o777 == 0o700
+        assert states(hidden) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+    finally:
+        supervisor.remove(hidden)
+    assert not outside_folder(hidden.var).exists()
+
+
+@pytest.fixture
+def small_disk(config: Config) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    folder = config.var.parent / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", str(folder)]
+    if not AS_ROOT or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_sentence(config: Config, small_disk: Path) -> None:
+    with pytest.raises(ServicesError, match=r"disk is full.*set var in config\.toml"):
+        supervisor.up(replace(config, var=small_disk / "var"))
+
+
+def test_a_read_only_disk_is_one_sentence(config: Config, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(ServicesError, match=r"is on a read-only file system; set var in config\.toml"):
+        supervisor.up(replace(config, var=small_disk / "var"))
+
+
+# -- external servers
+
+
+def test_external_servers_are_used_and_left_running(config: Config) -> None:
+    theirs = supervisor.up(config)
+    headend = theirs.mqtt_credentials[Role.HEADEND]
+    url = f"mqtt://{headend.username}:{headend.password}@127.0.0.1:{theirs.mqtt_port}"
+    ours = with_services(
+        replace(config, var=config.var.parent / "ours"),
+        postgres=PostgresConfig(url=theirs.postgres_dsn),
+        mqtt=MqttConfig(url=url),
+    )
+    found = supervisor.up(ours)
+    assert (found.postgres_dsn, found.mqtt_port, found.mqtt_credentials[Role.FIELD]) == (
+        theirs.postgres_dsn,
+        theirs.mqtt_port,
+        headend,
+    )
+    assert [(s.state, s.private, s.pid) for s in supervisor.status(ours)] == [(State.ANSWERING, False, None)] * 2
+    assert supervisor.down(ours) == ()
+    assert states(config) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
+    assert not services_folder(ours.var).exists()
+    supervisor.down(config)
+    assert [s.state for s in supervisor.status(ours)] == [State.SILENT, State.SILENT]
+
+
+def test_nothing_remains_after_remove(config: Config) -> None:
+    endpoints = supervisor.up(config)
+    supervisor.remove(config)
+    assert not services_folder(config.var).exists()
+    assert is_port_free(endpoints.mqtt_port)
