@@ -275,7 +275,9 @@ def _raw(read: ReadBlock, response: ModbusPDU) -> RawArray:
     if not isinstance(response, _RawAnswer) or response.function_code != _FUNCTIONS[read.table]:
         raise _Silence("an answer to another question")
     wanted = (read.count + 7) // 8 if read.table.of_bits else read.count * 2
-    if not response.complete or len(response.data) != wanted:
+    if not response.complete:
+        raise _Silence("a byte count that does not fit the bytes")
+    if len(response.data) != wanted:
         raise _Silence(f"{len(response.data)} bytes where {wanted} belong")
     raw = np.frombuffer(response.data, dtype=np.uint8)
     return np.unpackbits(raw, count=read.count, bitorder="little") if read.table.of_bits else raw
