@@ -16,7 +16,7 @@ from scada.model.errors import Fault
 from scada.model.point import Point
 from scada.model.station import Bay, Station
 from scada.tables import Faults, bounded, load_table, nearest
-from substations.registermap import ACTIONS, in_bay
+from substations.registermap import ACTIONS, in_bay, like
 
 _IDENTIFIERS = ("s=", "i=", "g=", "b=")
 
@@ -183,7 +183,7 @@ def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> l
         for entry in group.points:
             name = in_bay(entry.name, bay)
             if name not in known:
-                faults.add(name, f"is no point of bay type {bay.bay_type!r}{nearest(name, list(known))}")
+                faults.add(name, f"is no point of bay type {bay.bay_type!r}{like(name, list(known))}")
                 continue
             point = known[name]
             bound[name] = BoundNode(
@@ -210,7 +210,7 @@ def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) ->
     for entry in node_map.command:
         name = in_bay(entry.name, bay)
         if name not in known:
-            faults.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, list(known))}")
+            faults.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
             continue
         if bool(entry.select) != known[name].select:
             faults.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")

@@ -231,17 +231,21 @@ def in_bay(pattern: str, bay: Bay) -> str:
     return pattern
 
 
+def like(name: str, known: Sequence[str]) -> str:
+    """``; did you mean X?`` for the known name most like ``name``; all known names only when they are few."""
+    hint = nearest(name, known)
+    return hint if len(known) <= 8 or "did you mean" in hint else ""
+
+
 def _bind_points(bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults) -> list[BoundPoint]:
     known = {point.name.split("/", 2)[2]: point for point in bay.points}
     entries = [(block, entry) for block in register_map.block for entry in block.points]
     mapped = {in_bay(entry.name, bay) for _, entry in entries}
     for name in sorted(mapped - known.keys()):
-        complete.add(name, f"is no point of bay type {bay.bay_type!r}{nearest(name, list(known))}")
+        complete.add(name, f"is no point of bay type {bay.bay_type!r}{like(name, list(known))}")
     for name in known:
         if name not in mapped:
-            complete.add(
-                name, f"is a point of bay type {bay.bay_type!r} but not in the map{nearest(name, list(mapped))}"
-            )
+            complete.add(name, f"is a point of bay type {bay.bay_type!r} that the map does not place")
     bound = [
         _bound(known[name], block, entry, bay.base)
         for block, entry in entries
@@ -280,7 +284,7 @@ def _bind_commands(
     for entry in register_map.command:
         name = in_bay(entry.name, bay)
         if name not in known:
-            complete.add(name, f"is no command of bay type {bay.bay_type!r}{nearest(name, list(known))}")
+            complete.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
             continue
         if (entry.select is not None) != known[name].select:
             complete.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
