@@ -189,9 +189,29 @@ class Spool:
             self._remove_oldest_segment()
 
     def close(self) -> None:
-        """Leave what is spooled to the next run."""
+        """Leave what is spooled, and only that, to the next run."""
         self._seal()
+        try:
+            self._trim_oldest()
+        except OSError as error:
+            log.warning("Spool %s: stored batches stay in it and will be recognised: %s", self._folder, error)
         os.close(self._lock)
+
+    def _trim_oldest(self) -> None:
+        """Rewrite a segment some of whose records are stored, so that the next run does not count them again."""
+        if not self._reading or self._segments[0].damaged:
+            return
+        path = self._segments[0].path
+        part = path.with_suffix(".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            for batch in self._reading:
+                _write_whole(descriptor, pack(batch))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.rename(path)
+        _sync_folder(self._folder)
 
     def _take_lock(self) -> None:
         try:
@@ -200,6 +220,8 @@ class Spool:
             raise SpoolError(f"the spool {self._folder} is in use by another process") from error
 
     def _recover(self) -> None:
+        for leftover in self._folder.glob("*.part"):
+            leftover.unlink()
         for path in sorted(self._folder.glob("*.spool")):
             self._next_number = int(path.stem) + 1
             content = path.read_bytes()

@@ -276,3 +276,11 @@ SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, di
 FROM meter_arrival a
 WHERE NOT EXISTS (SELECT FROM meter m WHERE m.removed_at IS NULL AND m.serial = a.serial)
 ORDER BY line;
+
+-- name: try_lease
+-- Takes the lock of a lease for this session, if it is free.
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: confirm_session
+-- Answers as long as the session lives, and with it every lock it holds.
+SELECT true;
