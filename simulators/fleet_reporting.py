@@ -93,6 +93,7 @@ class Reporting:
         self._meters[:concentrators] = METERS_PER_CONCENTRATOR
         self._feeder = np.concatenate((fleet.concentrator_feeder, fleet.feeder[behind:]))
         self._energised = np.ones(self.senders, dtype=np.bool_)
+        self._changed = np.zeros(len(fleet.feeders), dtype=np.int64)
         # By the key of the sender's first meter: a place in the window that it keeps.
         first_meter = np.concatenate(
             (np.arange(concentrators) * METERS_PER_CONCENTRATOR, np.arange(behind, len(fleet)))
@@ -180,10 +181,12 @@ class Reporting:
     def feeder_state(self, feeder: int, now: int, *, energised: bool) -> int:
         """A feeder (index) lost or got back its supply: its senders fall silent or begin again. Returns the time of it.
 
-        That time is after the end of the last interval they offered: what was reported is not changed afterwards.
+        That time is after the last interval they offered, so that nothing reported changes afterwards, and not before
+        the feeder's last change.
         """
         own = np.flatnonzero(self._feeder == feeder)
-        time = max(now, int(self._offered[own].max(initial=0)) + 1)
+        time = max(now, int(self._offered[own].max(initial=0)) + 1, int(self._changed[feeder]))
+        self._changed[feeder] = time
         self._energised[own] = energised
         code = EventCode.POWER_RETURNED if energised else EventCode.LAST_GASP
         state = NoticeKind.ONLINE if energised else NoticeKind.OFFLINE

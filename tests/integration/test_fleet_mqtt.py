@@ -26,6 +26,7 @@ from meters.topic import Subject, read_topic
 from scada.clock import now_us
 from scada.model.reading import EventCode, ProfileStatus
 from scada.model.station import CustomerShares
+from scada.services.endpoints import Credential, Endpoints, Role
 from simulators.fleet_account import FleetStats, FleetTruth
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_mqtt import FleetPublisher
@@ -43,18 +44,19 @@ SECOND = 1_000_000
 class Broker:
     """A mosquitto of the test's own, on a port that stays the same over restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, autosave_s: int = 1) -> None:
         program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
         assert program is not None
         self._program = program
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
+        self._database = folder / "mosquitto.db"
         self._file = folder / "mosquitto.conf"
         self._file.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n"
-            f"persistence_location {folder}/\nautosave_interval 1\nmax_queued_messages 0\nmax_inflight_messages 0\n"
-            f"log_dest file {folder}/mosquitto.log\n"
+            f"persistence_location {folder}/\nautosave_interval {autosave_s}\n"
+            f"max_queued_messages 0\nmax_inflight_messages 0\nlog_dest file {folder}/mosquitto.log\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -67,6 +69,12 @@ class Broker:
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def save(self) -> None:
+        """Write the database now, as at the end of the autosave interval."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
+        wait_for(self._database.exists, "the broker's database")
+
     def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -75,7 +83,7 @@ class Broker:
 class Listener:
     """Receives as a head-end does, with a session that outlives connections; decodes with the head-end's codec."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, credential: Credential | None = None, *, resume: bool = False) -> None:
         self.readings: dict[tuple[int, int], set[tuple[int, ...]]] = defaultdict(set)
         self.historical: dict[tuple[int, int], list[bool]] = defaultdict(list)
         self.events: list[IncomingEvent] = []
@@ -86,14 +94,23 @@ class Listener:
         self._client.on_connect = self._connected
         self._client.on_message = self._message
         self._client.reconnect_delay_set(1, 1)
+        if credential is not None:
+            self._client.username_pw_set(credential.username, credential.password)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho gives it no types
         properties.SessionExpiryInterval = 600
-        self._client.connect("127.0.0.1", port, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY, properties=properties)
+        clean = False if resume else mqtt.MQTT_CLEAN_START_FIRST_ONLY
+        self._subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.connect("127.0.0.1", port, clean_start=clean, properties=properties)
         self._client.loop_start()
 
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def close_when_subscribed(self) -> None:
+        assert self._subscribed.wait(10.0)
+        self.close()
 
     def count(self) -> int:
         with self._lock:
@@ -211,6 +228,36 @@ def test_every_reading_arrives_though_the_broker_is_killed_and_forgets_what_it_a
     assert_complete(listener, truth, stats)
 
 
+@pytest.mark.parametrize(("resend_s", "complete"), [(30.0, True), (0.001, False)])
+def test_what_a_killed_broker_had_acknowledged_and_forgot_is_said_again(
+    tmp_path: Path, *, resend_s: float, complete: bool
+) -> None:
+    """The head-end is away, the broker queues and is killed before it saves. Without repetition readings are lost."""
+    broker = Broker(tmp_path, autosave_s=3600)
+    broker.start()
+    Listener(broker.port).close_when_subscribed()
+    broker.save()
+    fleet = make_fleet(FEEDERS, meters=400)
+    field = publisher(fleet, broker.port, resend_s=resend_s)
+    field.start()
+    wait_for(lambda: field.stats().readings_acknowledged >= 3 * 400, "acknowledged by the broker alone")
+    broker.kill()
+    broker.start()
+    wait_for(lambda: field.stats().connections_up == 3, "the fleet is back")
+    listener = Listener(broker.port, resume=True)
+    try:
+        stats, truth = field.stop(), field.truth()
+        if complete:
+            assert_complete(listener, truth, stats)
+        else:
+            wait_for(lambda: listener.received > 0, "something received")
+            time.sleep(0.5)
+            assert len(listener.readings) < stats.readings_acknowledged == len(expected_keys(truth))
+    finally:
+        listener.close()
+        broker.kill()
+
+
 def test_a_dead_feeder_gasps_falls_silent_and_tells_its_outage_afterwards(broker: Broker, listener: Listener) -> None:
     fleet = make_fleet(FEEDERS, meters=400)  # two concentrators, one on each feeder, and 40 with own modems
     field = publisher(fleet, broker.port)
@@ -276,3 +323,46 @@ def test_a_payload_is_json_with_an_offset_for_a_meter_with_its_own_modem(broker:
     message = msgspec.json.decode(raw[0])
     assert message["time"].endswith("+07:00")
     assert (message["v"], message["interval_s"], message["historical"]) == (1, 1, False)
+
+
+def test_the_private_broker_lets_the_field_say_all_it_has_to_say(endpoints: Endpoints) -> None:
+    head_end = endpoints.mqtt_credentials[Role.HEADEND]
+    field_role = endpoints.mqtt_credentials[Role.FIELD]
+    fleet = make_fleet(FEEDERS, meters=400)
+    listener = Listener(endpoints.mqtt_port, head_end)
+    field = FleetPublisher(
+        fleet,
+        endpoints.mqtt_host,
+        endpoints.mqtt_port,
+        field_role.username,
+        field_role.password,
+        capture_period_s=1,
+        client_id="fleet-under-test",
+    )
+    try:
+        field.start()
+        wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+        assert field.feeder_state("TN21/473", now_us(), energised=False)
+        assert not field.feeder_state("TN99/473", now_us(), energised=False)
+        wait_for(lambda: len(listener.events) == len(fleet.rows_of_feeder(1)), "the last gasps")
+        stats, truth = field.stop(), field.truth()
+        assert_complete(listener, truth, stats)
+        assert set(listener.states) == set(fleet.concentrators)
+    finally:
+        listener.close()
+
+
+def test_a_wrong_password_is_told_once_and_nothing_is_offered(
+    endpoints: Endpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    field = FleetPublisher(
+        make_fleet(FEEDERS, meters=20), endpoints.mqtt_host, endpoints.mqtt_port, "field", "wrong", connections=2
+    )
+    field.start()
+    wait_for(lambda: caplog.records, "the refusal is told")
+    time.sleep(1.0)
+    stats = field.stop(drain_s=0.1)
+    assert stats.readings_offered == 0
+    assert [record.getMessage().partition("; ")[0] for record in caplog.records] == [
+        f"Fleet cannot reach the broker at 127.0.0.1:{endpoints.mqtt_port}: Not authorized"
+    ]

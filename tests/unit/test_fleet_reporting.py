@@ -232,6 +232,13 @@ def test_an_outage_never_begins_before_what_has_been_reported() -> None:
     assert field.feeder_state(0, end - 30 * SECOND, energised=False) == end + 1
 
 
+def test_a_return_told_with_an_older_time_than_the_outage_ends_it_at_once() -> None:
+    field = reporting()
+    down = field.feeder_state(0, START + 10 * SECOND, energised=False)
+    assert field.feeder_state(0, START, energised=True) == down
+    assert field.feeder_state(0, START + 20 * SECOND, energised=False) == START + 20 * SECOND
+
+
 def test_the_start_announces_every_concentrator() -> None:
     field = reporting(links=2)
     announced = [field.next_notice(n % 2, START) for n in range(field.concentrators)]
