@@ -22,10 +22,11 @@ from scada.model.station import Protocol, Station
 from scada.stationfile import load_province, readdressed
 from simulators.field import Field, FieldPlan, chosen_stations, load_maps
 from simulators.fleet_mqtt import FleetPublisher
-from simulators.fleet_run import FleetPlan, make_publisher, serve_fleet
+from simulators.fleet_run import FleetPlan, fleet_of, make_publisher, serve_fleet
 from simulators.grid_solver import GridSolver
 from simulators.impairments import FaultSyntax, parse_fault
 from simulators.plant import Plant
+from simulators.registry_file import write_registry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +35,7 @@ app = typer.Typer(
     help="The simulated field: substations over Modbus TCP and OPC UA, meters over MQTT.",
 )
 
-FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of stations, bay types and maps.")]
+FolderOption = Annotated[Path, typer.Option("--stations", help="Folder of stations, bay types and maps.")]
 HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same province.")]
 PeriodOption = Annotated[float, typer.Option("--period", min=0.05, help="Seconds between two publications.")]
@@ -52,8 +53,9 @@ PasswordFileOption = Annotated[
     Path | None, typer.Option("--password-file", help="File with the broker's password; else $SCADA_FIELD_PASSWORD.")
 ]
 CaptureOption = Annotated[int, typer.Option("--capture-period", min=1, help="Seconds between two readings of a meter.")]
-RegistryOption = Annotated[Path | None, typer.Option("--registry-file", help="Write the fleet's registry here (CSV).")]
-TruthOption = Annotated[Path | None, typer.Option("--truth-file", help="Write at the end what must be stored (CSV).")]
+TruthOption = Annotated[
+    Path | None, typer.Option("--truth-file", help="Written at the end (JSON, CSV beside it): what must be stored.")
+]
 
 DEFAULT_FOLDER = SOURCE_ROOT / "substations"
 PASSWORD_VARIABLE = "SCADA_FIELD_PASSWORD"
@@ -109,7 +111,6 @@ def field(
     mqtt_user: MqttUserOption = "field",
     password_file: PasswordFileOption = None,
     capture_period: CaptureOption = 60,
-    registry_file: RegistryOption = None,
     truth_file: TruthOption = None,
 ) -> None:
     """All substations, and with --meters the fleet behind their feeders: an opened feeder's meters fall silent."""
@@ -130,7 +131,7 @@ def field(
         )
         publisher = None
         if meters:
-            fleet = FleetPlan(meters, seed, mqtt_host, mqtt_port, mqtt_user, capture_period, registry_file, truth_file)
+            fleet = FleetPlan(meters, seed, mqtt_host, mqtt_port, mqtt_user, capture_period, truth_file)
             publisher = make_publisher(fleet, province, _password(password_file))
         await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), publisher)
 
@@ -149,17 +150,33 @@ def fleet(
     folder: FolderOption = DEFAULT_FOLDER,
     ready_file: ReadyOption = None,
     state_file: StateOption = None,
-    registry_file: RegistryOption = None,
     truth_file: TruthOption = None,
 ) -> None:
     """The meters alone."""
 
     async def serve() -> None:
-        plan = FleetPlan(meters, seed, host, port, user, capture_period, registry_file, truth_file)
+        plan = FleetPlan(meters, seed, host, port, user, capture_period, truth_file)
         publisher = make_publisher(plan, load_province(folder), _password(password_file))
         await serve_fleet(plan, publisher, _stop_on_signals(), ready_file, state_file)
 
     _run(serve())
+
+
+@app.command()
+def registry(
+    out: Annotated[Path, typer.Option("--out", help="File to write (CSV).")],
+    meters: Annotated[int, typer.Option("--meters", min=1, help="How many meters.")] = 5000,
+    seed: SeedOption = 1,
+    folder: FolderOption = DEFAULT_FOLDER,
+) -> None:
+    """The fleet's registry, as the historian imports it; no meter is started."""
+
+    async def write() -> None:
+        made = fleet_of(load_province(folder), meters=meters, seed=seed)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        typer.echo(f"{write_registry(made, out)} meters in {out}")
+
+    _run(write())
 
 
 async def _serve(plan: FieldPlan, plant: Plant, publisher: FleetPublisher | None) -> None:

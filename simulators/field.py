@@ -5,7 +5,6 @@ Knows who is told what, and the clock. Does not know protocols, physics or the c
 
 import asyncio
 import gc
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from scada.model.station import Protocol, Province, Station
 from scada.tables import refuse_faults
 from simulators.address_space import Nodes, standard_nodes
 from simulators.fleet_mqtt import FleetPublisher
+from simulators.fleet_run import tell_truth
 from simulators.impairments import LinkFault, impairment_at, next_change_s
 from simulators.listening import listen
 from simulators.modbus_station import ModbusStation
@@ -27,12 +27,11 @@ from simulators.opcua_station import OpcuaStation
 from simulators.orders import Action
 from simulators.plant import Plant, StationValues
 from simulators.register_image import RegisterImage
-from simulators.registry_file import write_truth
 from simulators.relay import ImpairedLink
+from simulators.state_file import STATE_EVERY_S, write_json
 from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
 from substations.registermap import RegisterMap, StationRegisters, bind_registers, load_register_map
 
-STATE_EVERY_S: Final = 5.0
 _FLEET_DRAIN_S: Final = 8.0
 _log = logging.getLogger(__name__)
 
@@ -288,14 +287,6 @@ class Field:
             await opcua.stop()
         self.account.stopped_at = self._clock()
         if self.plan.truth_file is not None and self._fleet is not None:
-            write_truth(self._fleet.truth(), self.plan.truth_file)
+            tell_truth(self._fleet, self.plan.truth_file)
         if self.plan.state_file is not None:
             self._write_state(self.plan.state_file)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Replaces the file only when it is whole: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)

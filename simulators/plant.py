@@ -81,8 +81,8 @@ class Plant:
         self._now = now
         self._solved_at = now
         self._settle_taps()
-        self.flows: Flows = self._solve(now)
         self._energy = self._energy_until(now)
+        self.flows: Flows = self._solve(now)
         self._oil_rise = oil_rise(self._loading().max(axis=1, initial=0.0))
         self._refresh()
 
