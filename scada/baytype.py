@@ -207,16 +207,30 @@ def _check_devices(bay_type: BayType, faults: Faults) -> None:
 def _check_terminals(bay_type: BayType, faults: Faults) -> None:
     slots = tuple(each.slot for each in bay_type.busbars)
     nodes = (*slots, *bay_type.nodes)
+    holder: dict[str, str] = dict.fromkeys(slots, "the busbar")
     for index, terminal in enumerate(bay_type.terminals, start=1):
         key = f"terminals[{index}]"
         if terminal.node not in nodes:
             faults.add(f"{key}.node", f"unknown node {terminal.node!r}{nearest(terminal.node, nodes)}")
-        if terminal.kind is TerminalKind.BUSBAR and terminal.busbar not in slots:
-            faults.add(f"{key}.busbar", f"unknown slot {terminal.busbar!r}{nearest(terminal.busbar, slots)}")
+        elif terminal.kind is TerminalKind.BUSBAR:
+            _check_busbar_terminal(bay_type, terminal, faults, key)
+        elif terminal.node in holder:
+            faults.add(f"{key}.node", f"{terminal.node!r} already holds {holder[terminal.node]}")
+        else:
+            holder[terminal.node] = terminal.name
         if terminal.load is not None:
             if terminal.kind is not TerminalKind.LOAD:
                 faults.add(f"{key}.load", f"a terminal of kind {terminal.kind} has no load")
             check_shares(terminal.load.shares, faults, f"{key}.load.shares")
+
+
+def _check_busbar_terminal(bay_type: BayType, terminal: TerminalRow, faults: Faults, key: str) -> None:
+    slots = tuple(each.slot for each in bay_type.busbars)
+    if terminal.busbar not in slots:
+        faults.add(f"{key}.busbar", f"unknown slot {terminal.busbar!r}{nearest(terminal.busbar, slots)}")
+    breakers = [each for each in bay_type.devices if each.kind is DeviceKind.CIRCUIT_BREAKER]
+    if breakers and not any(terminal.node in each.nodes for each in breakers):
+        faults.add(f"{key}.node", f"{terminal.node!r} is not at the circuit breaker whose flow it measures")
 
 
 def check_shares(shares: CustomerShares, faults: Faults, key: str) -> None:

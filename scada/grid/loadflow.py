@@ -15,7 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scada.grid.couplers import coupler_flows
-from scada.grid.network import build_network, line_ends, load_element, tap_ratio, transformer_legs, winding_nodes
+from scada.grid.network import (
+    build_network,
+    line_ends,
+    load_element,
+    magnetising_admittance,
+    tap_ratio,
+    transformer_legs,
+    winding_nodes,
+)
 from scada.grid.powsybl import flow
 from scada.grid.topology import IndexArray, Topology
 from scada.model.sample import ValueArray
@@ -143,18 +151,21 @@ class LoadFlow:
         self._leg_ohm = np.array(
             [[complex(leg.r_ohm, leg.x_ohm) for leg in transformer_legs(t)] for _, t in self._transformers]
         ).reshape(-1, 3)
+        self._magnetising_s = np.array([magnetising_admittance(t) for _, t in self._transformers])
         self._tap_ratios = [
             {tap: tap_ratio(t, tap) for tap in range(t.tap_low, t.tap_high + 1)} for _, t in self._transformers
         ]
-        terminals = {each: index for index, each in enumerate(self.topology.terminal_nodes.tolist())}
+        terminals = {
+            int(self.topology.terminal_nodes[index]): index
+            for index, (_, terminal) in enumerate(self.topology.terminals)
+            if terminal.kind in (TerminalKind.LINE, TerminalKind.WINDING)
+        }
         by_load = {t.equipment: i for i, (_, t) in enumerate(self.topology.terminals) if t.kind is TerminalKind.LOAD}
         self._load_terminals = np.array([by_load[each.name] for each in self.topology.loads], dtype=np.int32)
-        self._line_terminals = np.array(
-            [[terminals[n] for n in pair] for pair in self._line_nodes.tolist()], dtype=np.int32
-        )
-        self._leg_terminals = np.array(
-            [[terminals[n] for n in legs] for legs in self._leg_nodes.tolist()], dtype=np.int32
-        )
+        ends_at = [[terminals[node] for node in pair] for pair in self._line_nodes.tolist()]
+        legs_at = [[terminals[node] for node in legs] for legs in self._leg_nodes.tolist()]
+        self._line_terminals = np.array(ends_at, dtype=np.int32).reshape(-1, 2)
+        self._leg_terminals = np.array(legs_at, dtype=np.int32).reshape(-1, 3)
 
     def _number_couplers(self) -> None:
         topology = self.topology
@@ -166,7 +177,8 @@ class LoadFlow:
                 if owner is station and device.bay == terminal.bay and device.kind is DeviceKind.CIRCUIT_BREAKER:
                     first, second = topology.device_nodes[device_index].tolist()
                     near = topology.node_index[f"{station.code}/{terminal.node}"]
-                    rows.append((index, device_index, near, second if first == near else first))
+                    if near in (first, second):
+                        rows.append((index, device_index, near, second if first == near else first))
         table = np.array(rows, dtype=np.int32).reshape(-1, 4)
         self._coupler_terminals, self._coupler_devices = table[:, 0], table[:, 1]
         self._coupler_nodes = table[:, 2:]
@@ -176,14 +188,17 @@ class LoadFlow:
         if moved.size:
             self._network.update_switches(id=self._switch_ids[moved], open=~closed[moved])
         self._closed = closed.copy()
-        self._network.update_loads(id=self._load_ids, p0=p_mw, q0=q_mvar)
+        if self._load_ids:
+            self._network.update_loads(id=self._load_ids, p0=p_mw, q0=q_mvar)
         stepped = np.flatnonzero(tap != self._taps)
         if stepped.size:
             names = [self._transformer_ids[index] for index in stepped.tolist()]
             self._network.update_3_windings_transformers(id=names, ratio_tap_position1=tap[stepped])
         self._taps = tap.copy()
-        scheduled = np.array([each.p_mw for each in self._province.infeeds]) * float(p_mw.sum()) / self._peak_mw
-        self._network.update_generators(id=self._infeed_ids, target_p=scheduled)
+        if self._infeed_ids:
+            share = float(p_mw.sum()) / self._peak_mw if self._peak_mw else 1.0
+            scheduled = [each.p_mw * share for each in self._province.infeeds]
+            self._network.update_generators(id=self._infeed_ids, target_p=scheduled)
 
     def _alive(self, closed: NDArray[np.bool_], failed: list[int]) -> NDArray[np.bool_]:
         """Nodes in an island with an infeed and a solution, shape (nodes,)."""
@@ -236,7 +251,8 @@ class LoadFlow:
         some = np.argmax(alive, axis=1)
         rows = np.arange(len(legs))
         source = np.where(alive[rows, some], referred[rows, some], 1.0)
-        current = np.conj(elements.leg_mva[rows, some] / source)
+        magnetising = np.where(some == 0, np.conj(self._magnetising_s) * source**2, 0.0)
+        current = np.conj((elements.leg_mva[rows, some] - magnetising) / source)
         star = np.abs(source - current * self._leg_ohm[rows, some]) * alive[rows, some]
         is_open = ~alive & alive.any(axis=1, keepdims=True)
         section_kv[legs[is_open]] = (star[:, None] / ratio)[is_open]
@@ -296,6 +312,7 @@ def _parameters() -> flow.Parameters:
         provider_parameters={
             "slackBusPMaxMismatch": MISMATCH_MW,
             "slackDistributionFailureBehavior": "LEAVE_ON_SLACK_BUS",
+            "generatorsWithZeroMwTargetAreNotStarted": "false",
         },
     )
 

@@ -56,6 +56,14 @@ def transformer_legs(transformer: Transformer) -> tuple[Leg, Leg, Leg]:
     return first, second, third
 
 
+def magnetising_admittance(transformer: Transformer) -> complex:
+    """Shunt at the terminals of the first winding, siemens at its rated voltage, from the no-load test."""
+    base_s = transformer.rated_mva / transformer.rated_kv[0] ** 2
+    conductance = transformer.no_load_loss_kw / 1000.0 / transformer.rated_mva
+    admittance = max(transformer.no_load_current_percent / 100.0, conductance)
+    return complex(conductance, -((admittance**2 - conductance**2) ** 0.5)) * base_s
+
+
 def tap_ratio(transformer: Transformer, tap: int) -> float:
     """Voltage at the star point relative to that at neutral tap: the lowest position has the most turns."""
     return 1.0 / (1.0 + (transformer.tap_neutral - tap) * transformer.tap_step_percent / 100.0)
@@ -193,9 +201,7 @@ def winding_nodes(station: Station, transformer: Transformer) -> list[str]:
 
 
 def _transformer(name: str, transformer: Transformer, at: list[_Place]) -> dict[str, object]:
-    base_s = transformer.rated_mva / transformer.rated_kv[0] ** 2
-    conductance = transformer.no_load_loss_kw / 1000.0 / transformer.rated_mva
-    admittance = transformer.no_load_current_percent / 100.0
+    magnetising = magnetising_admittance(transformer)
     row: dict[str, object] = {"id": name, "rated_u0": transformer.rated_kv[0]}
     for side, (leg, place, rated_kv) in enumerate(
         zip(transformer_legs(transformer), at, transformer.rated_kv, strict=True), start=1
@@ -207,8 +213,8 @@ def _transformer(name: str, transformer: Transformer, at: list[_Place]) -> dict[
             f"rated_s{side}": transformer.rated_mva,
             f"r{side}": leg.r_ohm,
             f"x{side}": leg.x_ohm,
-            f"g{side}": conductance * base_s if side == 1 else 0.0,
-            f"b{side}": -((admittance**2 - conductance**2) ** 0.5) * base_s if side == 1 else 0.0,
+            f"g{side}": magnetising.real if side == 1 else 0.0,
+            f"b{side}": magnetising.imag if side == 1 else 0.0,
         }
     return row
 
@@ -270,6 +276,8 @@ def _create_infeeds(network: net.Network, province: Province, places: dict[str, 
         joints.append({"voltage_level_id": busbar.level, "node1": busbar.number, "node2": own})
         share = SLACK_SHARE if infeed.slack else OTHER_SHARE
         shares.append({"id": infeed.name, "droop": 4.0, "participate": True, "participation_factor": share})
+    if not rows:
+        return
     network.create_generators(_table(rows))
     network.create_internal_connections(pd.DataFrame(joints).set_index("voltage_level_id"))
     network.create_extensions("activePowerControl", _table(shares))
