@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from scada.commands import checking, services
+from scada.commands import checking, services, serving
+from scada.commands.demo import demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +18,8 @@ app = typer.Typer(
 )
 app.add_typer(services.app, name="services")
 app.command()(checking.check)
+for command in (serving.run, serving.collect, serving.jobs, demo):
+    app.command()(command)
 
 
 @app.callback()

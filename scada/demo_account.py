@@ -1,0 +1,95 @@
+"""Fetches what a demo has to prove itself by: the database's counts, the processes' last states, the field's truth.
+
+Knows where each number is found. Whether they add up is judged by ``scada.summary``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from historian.history import History
+from scada.hmi.processes import Process
+from scada.summary import Stored, Summary, TelemetryTotals, faults_of_readings, faults_of_telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the demo went, as its conductor saw it. ``seen``: the processes when the stations were last all watched."""
+
+    seconds: float
+    stations: int
+    meters: int
+    seen: Sequence[Process]
+    restarts: Mapping[str, int]
+    stopped_early: bool
+
+
+def stored(history: History) -> Stored:
+    """What the database holds now."""
+    samples, batch_rows = history.telemetry()
+    counts, account = history.counts(), history.account()
+    return Stored(
+        samples=samples,
+        batch_rows=batch_rows,
+        readings=counts.readings,
+        revisions=counts.revisions,
+        account_received=account.received,
+        account_stored=account.stored,
+        account_revised=account.revised,
+        account_duplicate=account.duplicate,
+        account_rejected=sum(account.rejected.values()),
+    )
+
+
+def summarise(course: Course, before: Stored, history: History, var: Path, truth_file: Path) -> Summary:
+    """The summary of a demo whose processes have ended."""
+    growth = stored(history).since(before)
+    truth = _read(truth_file)
+    published = int(truth.get("readings", 0))
+    present = history.readings_between(int(truth.get("first_end", 0)), int(truth.get("last_end", 0)))
+    state_of = {each.name: each.state or {} for each in course.seen}
+    samples, readings = _last(var, "run").get("samples", {}), _last(var, "collect").get("readings", {})
+    totals = TelemetryTotals(**{each.name: int(samples.get(each.name, 0)) for each in fields(TelemetryTotals)})
+    stations_up = sum(each["state"] == "up" for each in state_of["run"].get("stations", []))
+    heard = int(readings.get("meters_heard", 0))
+    return Summary(
+        seconds=round(course.seconds, 1),
+        stations=course.stations,
+        stations_up=stations_up,
+        points=int(state_of["run"].get("points", 0)),
+        samples_offered=totals.offered,
+        samples_stored=totals.stored,
+        samples_in_database=growth.samples,
+        meters=course.meters,
+        meters_heard=heard,
+        readings_published=published,
+        readings_received=growth.account_received,
+        readings_stored=growth.account_stored + growth.account_revised,
+        readings_revised=growth.account_revised,
+        readings_duplicate=growth.account_duplicate,
+        readings_rejected=growth.account_rejected,
+        readings_in_database=growth.readings,
+        max_lag_s=round(float(readings.get("max_lag_s", 0.0)), 3),
+        restarts=dict(course.restarts),
+        complete=stations_up == course.stations and heard == course.meters,
+        stopped_early=course.stopped_early,
+        faults=(
+            *faults_of_telemetry(totals, growth, course.restarts.get("run", 0)),
+            *faults_of_readings(growth, published, present),
+        ),
+    )
+
+
+def _last(var: Path, name: str) -> dict[str, Any]:
+    return _read(var / "run" / f"{name}.last.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A small JSON file; empty when it is not there, which the sums then show."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content

@@ -1,0 +1,136 @@
+"""What a demo proved: totals from the processes, the field and the database, and whether they add up.
+
+Pure. Knows the equations; does not know where the numbers were fetched.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database holds.
+
+    batch_rows: rows that the stored telemetry batches say they brought · account_*: what head-ends booked together with
+    their rows, over all runs.
+    """
+
+    samples: int
+    batch_rows: int
+    readings: int
+    revisions: int
+    account_received: int
+    account_stored: int
+    account_revised: int
+    account_duplicate: int
+    account_rejected: int
+
+    def since(self, earlier: "Stored") -> "Stored":
+        """The growth after ``earlier``."""
+        return Stored(*(getattr(self, name) - getattr(earlier, name) for name in Stored.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryTotals:
+    """The telemetry sink at its end: offered + recovered = stored + spooled + waiting + rejected + dropped."""
+
+    offered: int = 0
+    recovered: int = 0
+    stored: int = 0
+    spooled: int = 0
+    waiting: int = 0
+    rejected: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One demo; ``faults`` is empty when everything adds up.
+
+    *_in_database: growth of ``count(*)`` · readings_stored: with readings_revised, which lie in a table of their own ·
+    readings_published: distinct ones the field knows to be delivered · complete: every station was up, every meter heard.
+    """
+
+    seconds: float
+    stations: int
+    stations_up: int
+    points: int
+    samples_offered: int
+    samples_stored: int
+    samples_in_database: int
+    meters: int
+    meters_heard: int
+    readings_published: int
+    readings_received: int
+    readings_stored: int
+    readings_revised: int
+    readings_duplicate: int
+    readings_rejected: int
+    readings_in_database: int
+    max_lag_s: float
+    restarts: dict[str, int]
+    complete: bool
+    stopped_early: bool
+    faults: tuple[str, ...]
+
+
+def faults_of_telemetry(totals: TelemetryTotals, growth: Stored, restarts: int) -> list[str]:
+    """Sentences for everything that does not add up between the sink and ``sample``.
+
+    After a restart of ``run`` its totals are those of the last run only and cannot be compared with the growth.
+    """
+    faults = []
+    settled = totals.stored + totals.spooled + totals.waiting + totals.rejected + totals.dropped
+    if totals.offered + totals.recovered != settled:
+        taken = f"{totals.offered} offered + {totals.recovered} recovered"
+        faults.append(f"telemetry: {taken}, but {settled} accounted for")
+    if growth.samples != growth.batch_rows:
+        faults.append(f"telemetry: batches of {growth.batch_rows} rows, but the database has {growth.samples} more")
+    if growth.samples != totals.stored and not restarts:
+        faults.append(f"telemetry: {totals.stored} samples stored, but the database has {growth.samples} more")
+    for count, word in (
+        (totals.spooled, "still in the spool"),
+        (totals.waiting, "still in memory"),
+        (totals.rejected, "refused by the database"),
+        (totals.dropped, "dropped"),
+    ):
+        if count:
+            faults.append(f"telemetry: {count} samples {word}")
+    return faults
+
+
+def faults_of_readings(growth: Stored, published: int, present: int) -> list[str]:
+    """Sentences for everything that does not add up between the field, the account and ``reading``.
+
+    published: distinct readings the field knows to be delivered; present: rows of their time span in the database.
+    """
+    faults = []
+    settled = growth.account_stored + growth.account_revised + growth.account_duplicate + growth.account_rejected
+    if growth.account_received != settled:
+        faults.append(f"readings: {growth.account_received} received, but {settled} accounted for")
+    if growth.readings != growth.account_stored:
+        faults.append(f"readings: {growth.account_stored} stored, but the database has {growth.readings} more")
+    if growth.revisions != growth.account_revised:
+        faults.append(f"readings: {growth.account_revised} revised, but the database has {growth.revisions} more")
+    if present < published:
+        faults.append(f"readings: {published} published, but only {present} of their time in the database")
+    return faults
+
+
+def words(summary: Summary) -> list[str]:
+    """The summary as sentences for a person."""
+    of_them_revised = f", {summary.readings_revised:,} of the stored as revisions" if summary.readings_revised else ""
+    lines = [
+        f"{summary.stations_up} of {summary.stations} stations up, {summary.points:,} points: "
+        f"{summary.samples_stored:,} samples stored, {summary.samples_in_database:,} more in the database.",
+        f"{summary.meters_heard:,} of {summary.meters:,} meters heard: "
+        f"{summary.readings_received:,} readings received = {summary.readings_stored:,} stored + "
+        f"{summary.readings_duplicate:,} duplicate + {summary.readings_rejected:,} rejected{of_them_revised}; "
+        f"{summary.readings_in_database:,} more in the database, longest lag {summary.max_lag_s:.1f} s.",
+    ]
+    restarted = [f"{name} {count} times" for name, count in summary.restarts.items() if count]
+    if restarted:
+        lines.append(f"Started again after a crash: {', '.join(restarted)}.")
+    if not summary.complete:
+        lines.append("Ended before every station was up and every meter heard.")
+    lines += [f"DOES NOT ADD UP: {fault}." for fault in summary.faults] or ["Everything adds up; nothing was lost."]
+    return lines
