@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from scada.grid.loadflow import Flows, FlowStatus, LoadFlow
 from scada.grid.network import Leg, tap_ratio, transformer_legs
+from scada.grid.topology import Certainty
+from scada.model.point import DoublePoint
 from scada.model.station import Infeed, Province, Transformer
 from scada.stationfile import load_province
 from tests.fakes_grid import edit, write_province
@@ -209,3 +213,20 @@ def test_a_busbar_without_consumers_has_the_voltage_of_its_infeed(tmp_path: Path
     load_flow = LoadFlow(Province((bare,), (), (Infeed("supply", "A02/C11", 0.0, 115.0, slack=True),)))
 
     assert solve(load_flow).node_kv[load_flow.topology.node_index["A02/C11"]] == pytest.approx(115.0)
+
+
+@given(positions=st.lists(st.booleans(), min_size=10, max_size=10))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_voltage_is_where_the_topology_says_energised_and_nowhere_else(
+    load_flow: LoadFlow, positions: list[bool]
+) -> None:
+    topology = load_flow.topology
+    switching = [i for i, (_, device) in enumerate(topology.devices) if device.node_2]
+    closed = np.zeros(len(topology.devices), dtype=np.bool_)
+    closed[switching] = positions
+    p_mw, q_mvar = load_flow.peak_loads()
+
+    flows = load_flow.solve(closed, p_mw, q_mvar, load_flow.neutral_taps())
+
+    state = topology.state(np.where(closed, DoublePoint.CLOSED, DoublePoint.OPEN).astype(np.int8))
+    assert ((flows.node_kv > 0.0) == (state.energised == Certainty.YES)).all()
