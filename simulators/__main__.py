@@ -17,14 +17,15 @@ import typer
 from scada.clock import now_us
 from scada.config import SOURCE_ROOT
 from scada.logs import set_up
-from scada.model.errors import ConfigurationError, GridScadaError
+from scada.model.errors import ConfigurationError, Fault, GridScadaError
 from scada.model.station import Protocol, Station
 from scada.stationfile import load_province, readdressed
+from scada.tables import refuse_faults
 from simulators.field import Field, FieldPlan, chosen_stations, load_maps
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_run import FleetPlan, fleet_of, make_publisher, serve_fleet
 from simulators.grid_solver import GridSolver
-from simulators.impairments import FaultSyntax, parse_fault
+from simulators.impairments import FaultSyntax, LinkFault, parse_fault
 from simulators.plant import Plant
 from simulators.registry_file import write_registry
 
@@ -77,6 +78,7 @@ def station(
     """One substation alone, with the whole province behind it."""
 
     async def serve() -> None:
+        stop = _stop_on_signals()
         province = load_province(folder)
         (chosen,) = chosen_stations(province, (code,))
         port = _port_of(chosen, modbus_port, opcua_port)
@@ -85,11 +87,11 @@ def station(
             stations=(placed,),
             maps=load_maps(folder, (placed,)),
             period_s=period,
-            faults=tuple(parse_fault(text) for text in fault or ()),
+            faults=_faults(fault, (placed,)),
             ready_file=ready_file,
             state_file=state_file,
         )
-        await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), None)
+        await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), None, stop)
 
     _run(serve())
 
@@ -116,6 +118,7 @@ def field(
     """All substations, and with --meters the fleet behind their feeders: an opened feeder's meters fall silent."""
 
     async def serve() -> None:
+        stop = _stop_on_signals()
         province = load_province(folder)
         if base_port:
             province = readdressed(province, host=host, base_port=base_port)
@@ -124,7 +127,7 @@ def field(
             stations=stations,
             maps=load_maps(folder, stations),
             period_s=period,
-            faults=tuple(parse_fault(text) for text in fault or ()),
+            faults=_faults(fault, stations),
             ready_file=ready_file,
             state_file=state_file,
             truth_file=truth_file,
@@ -133,7 +136,7 @@ def field(
         if meters:
             fleet = FleetPlan(meters, seed, mqtt_host, mqtt_port, mqtt_user, capture_period, truth_file)
             publisher = make_publisher(fleet, province, _password(password_file))
-        await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), publisher)
+        await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), publisher, stop)
 
     _run(serve())
 
@@ -179,8 +182,7 @@ def registry(
     _run(write())
 
 
-async def _serve(plan: FieldPlan, plant: Plant, publisher: FleetPublisher | None) -> None:
-    stop = _stop_on_signals()
+async def _serve(plan: FieldPlan, plant: Plant, publisher: FleetPublisher | None, stop: asyncio.Event) -> None:
     async with Field(plan, plant, publisher) as running:
         for each in plan.stations:
             end = each.endpoint
@@ -193,11 +195,22 @@ async def _serve(plan: FieldPlan, plant: Plant, publisher: FleetPublisher | None
 
 
 def _stop_on_signals() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM, from now on: also one that comes while everything is still being built."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _faults(written: list[str] | None, stations: tuple[Station, ...]) -> tuple[LinkFault, ...]:
+    """The faults asked for. Raises FaultSyntax, or ConfigurationError for a station that is not simulated."""
+    faults = tuple(parse_fault(text) for text in written or ())
+    simulated = {each.code for each in stations}
+    refuse_faults(
+        [Fault("--fault", each.station, "is not simulated") for each in faults if each.station not in simulated]
+    )
+    return faults
 
 
 def _port_of(chosen: Station, modbus_port: int | None, opcua_port: int | None) -> int:

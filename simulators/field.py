@@ -108,10 +108,19 @@ def chosen_stations(province: Province, only: tuple[str, ...]) -> tuple[Station,
 
 
 class Field:
-    """Serves the plan's stations from one plant until told to stop. Use as ``async with``."""
+    """Serves the plan's stations from one plant until told to stop. Use as ``async with``.
+
+    ``shared``: the standard nodes of OPC UA, if somebody has built them already.
+    """
 
     def __init__(
-        self, plan: FieldPlan, plant: Plant, fleet: FleetPublisher | None = None, clock: Clock = now_us
+        self,
+        plan: FieldPlan,
+        plant: Plant,
+        fleet: FleetPublisher | None = None,
+        *,
+        clock: Clock = now_us,
+        shared: Nodes | None = None,
     ) -> None:
         self.plan = plan
         self.plant = plant
@@ -119,12 +128,14 @@ class Field:
         self.account = Account(stations=len(plan.stations), points=sum(len(each.points) for each in plan.stations))
         self._fleet = fleet
         self._clock = clock
+        self._shared = shared
         self._images: dict[str, RegisterImage] = {}
         self._modbus: list[ModbusStation] = []
         self._opcua: dict[str, OpcuaStation] = {}
         self._links: list[ImpairedLink] = []
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._serving = False
 
     async def __aenter__(self) -> "Field":
         try:
@@ -152,7 +163,7 @@ class Field:
         for station in self.plan.stations:
             # All ports are tried before the slow part begins, so that a taken one is told at once.
             listen(station.endpoint.host, station.endpoint.port, station.code).close()
-        shared = standard_nodes() if self.plan.maps.nodes else {}
+        shared = self._shared or (standard_nodes() if self.plan.maps.nodes else {})
         for station in self.plan.stations:
             await self._start_station(station, shared)
         self.plant.advance(self._clock())
@@ -166,6 +177,7 @@ class Field:
         self._tasks += [asyncio.create_task(self._impair(link), name=f"{link.station} link") for link in self._links]
         if self.plan.state_file is not None:
             self._tasks.append(asyncio.create_task(self._keep_state(self.plan.state_file), name="state"))
+        self._serving = True
         if self.plan.ready_file is not None:
             write_json(self.plan.ready_file, self.addresses())
 
@@ -286,6 +298,8 @@ class Field:
         for opcua in self._opcua.values():
             await opcua.stop()
         self.account.stopped_at = self._clock()
+        if not self._serving:
+            return
         if self.plan.truth_file is not None and self._fleet is not None:
             tell_truth(self._fleet, self.plan.truth_file)
         if self.plan.state_file is not None:
