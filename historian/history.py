@@ -93,6 +93,19 @@ class History:
             row = connection.execute(query("count_rows"), {"heard_since": instant(heard_since)}).fetchone()
         return Counts(*row) if row else Counts(0, 0, 0, 0, 0, 0)
 
+    def telemetry(self) -> tuple[int, int]:
+        """Stored samples, and the rows that the stored batches say they brought: equal, or something is wrong."""
+        with self._link.transaction() as connection:
+            row = connection.execute(query("count_telemetry")).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def readings_between(self, first: int, last: int) -> int:
+        """How many readings have an interval end in [first, last]."""
+        about = {"first": instant(first), "last": instant(last)}
+        with self._link.transaction() as connection:
+            row = connection.execute(query("count_readings_between"), about).fetchone()
+        return int(row[0]) if row else 0
+
     def account(self, kind: str = "reading") -> AccountTotals:
         """The account over all runs of all workers; kind: ``reading`` or ``meter_event``."""
         with self._link.transaction() as connection:

@@ -90,13 +90,15 @@ class TemporaryPostgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if self._as_root else []
-        result = subprocess.run(
-            [*drop, self._programs / program, *arguments],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, f"{program}: {result.stdout or (self._folder / 'server.log').read_text()}"
+        # a file and no pipe: the server inherits it and would keep a pipe open
+        with (self._folder.parent / "programs.log").open("w+") as output:
+            result = subprocess.run(
+                [*drop, self._programs / program, *arguments],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            output.seek(0)
+            assert result.returncode == 0, f"{program}: {output.read()}"

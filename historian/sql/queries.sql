@@ -284,3 +284,11 @@ SELECT pg_try_advisory_lock(%(key)s);
 -- name: confirm_session
 -- Answers as long as the session lives, and with it every lock it holds.
 SELECT true;
+
+-- name: count_telemetry
+-- Stored samples, and the rows that stored batches say they brought: the two must be equal.
+SELECT (SELECT count(*) FROM sample), (SELECT coalesce(sum(rows), 0)::int8 FROM sample_batch);
+
+-- name: count_readings_between
+-- Readings whose interval ended in a span, both ends included.
+SELECT count(*) FROM reading WHERE time BETWEEN %(first)s AND %(last)s;
