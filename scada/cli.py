@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scada.commands import checking, services, serving
+from scada.commands import checking, looking, meters, services, serving
 from scada.commands.demo import demo
 
 app = typer.Typer(
@@ -17,8 +17,18 @@ app = typer.Typer(
     help="Control centre of a provincial power company: substations, meters, history.",
 )
 app.add_typer(services.app, name="services")
+app.add_typer(meters.app, name="meters")
 app.command()(checking.check)
-for command in (serving.run, serving.collect, serving.jobs, demo):
+for command in (
+    looking.status,
+    looking.points,
+    looking.watch,
+    looking.history,
+    serving.run,
+    serving.collect,
+    serving.jobs,
+    demo,
+):
     app.command()(command)
 
 

@@ -131,7 +131,10 @@ class Demo:
             raise DemoError(f"the fleet's registry was not written: {child.last_words()}")
         outcome = import_meters(endpoints.postgres_dsn, registry)
         if outcome.faults:
-            raise DemoError(f"{outcome.faults[0]} ({len(outcome.faults)} faults in all)")
+            raise DemoError(
+                f"{outcome.faults[0]} ({len(outcome.faults)} faults in all). The database knows another fleet: "
+                f"use its --meters and --seed, or another data folder (var in {self._config_file.name})"
+            )
         self._tell(f"{self._plan.meters:,} meters in the registry, {outcome.added:,} of them new")
 
     def _start(self, endpoints: Endpoints) -> None:

@@ -47,7 +47,7 @@ class Summary:
     """One demo; ``faults`` is empty when everything adds up.
 
     *_in_database: growth of ``count(*)`` · readings_stored: with readings_revised, which lie in a table of their own ·
-    readings_published: distinct ones the field knows to be delivered · complete: every station was up, every meter heard.
+    readings_published: distinct ones the field knows to be delivered · complete: all stations up, all meters heard.
     """
 
     seconds: float

@@ -25,18 +25,21 @@ LINKS = {Protocol.MODBUS: "substations.modbus", Protocol.OPCUA: "substations.opc
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """Every map, by the name its bays use: the file's name without ``.toml``."""
+    """Every usable map, by the name its bays use: the file's name without ``.toml``; ``faulty`` names the others."""
 
     registers: dict[str, RegisterMap]
     nodes: dict[str, NodeMap]
+    faulty: frozenset[str] = frozenset()
 
 
 def read_maps(folder: Path, found: list[Fault]) -> Maps:
     """The maps in ``folder``: ``*.modbus.toml`` and ``*.opcua.toml``; what is wrong with them goes into ``found``."""
     registers: dict[str, RegisterMap] = {}
     nodes: dict[str, NodeMap] = {}
+    faulty: set[str] = set()
     for path in sorted(folder.glob("*.toml")):
         protocol = path.stem.rsplit(".", 1)[-1]
+        before = len(found)
         if protocol == Protocol.MODBUS:
             if (register_map := load_register_map(path, found)) is not None:
                 registers[path.stem] = register_map
@@ -45,9 +48,11 @@ def read_maps(folder: Path, found: list[Fault]) -> Maps:
                 nodes[path.stem] = node_map
         else:
             found.append(Fault(path.name, "", "is named after no protocol: NAME.modbus.toml or NAME.opcua.toml"))
+        if len(found) > before:
+            faulty.add(path.stem)
     if not registers and not nodes and not found:
         found.append(Fault(str(folder), "", "holds no maps"))
-    return Maps(registers, nodes)
+    return Maps(registers, nodes, frozenset(faulty))
 
 
 def bind(station: Station, maps: Maps, found: list[Fault]) -> StationRegisters | StationNodes:
@@ -55,6 +60,16 @@ def bind(station: Station, maps: Maps, found: list[Fault]) -> StationRegisters |
     if station.endpoint.protocol is Protocol.MODBUS:
         return bind_registers(station, maps.registers, found)
     return bind_nodes(station, maps.nodes, found)
+
+
+def bind_all(stations: Sequence[Station], maps: Maps, found: list[Fault]) -> None:
+    """Bind every station to see whether its maps fit; faults go into ``found``.
+
+    A station that uses a faulty map is left out: the map's own faults say it all, its bays would only repeat them.
+    """
+    for station in stations:
+        if maps.faulty.isdisjoint(bay.map for bay in station.bays):
+            bind(station, maps, found)
 
 
 def load_maps(folder: Path) -> Maps:

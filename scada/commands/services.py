@@ -6,6 +6,7 @@ from rich.table import Table
 
 from historian.migrate import migrate
 from scada.commands.context import FAILED, config_of, told_failures
+from scada.hmi.screen import paper
 from scada.services import supervisor
 from scada.services.endpoints import State
 
@@ -49,6 +50,6 @@ def _print_status(context: typer.Context) -> None:
             "" if each.pid is None else str(each.pid),
             each.detail,
         )
-    Console(soft_wrap=True, highlight=False).print(table)
+    paper().print(table)
     if any(each.state is not State.ANSWERING for each in services):
         raise typer.Exit(FAILED)

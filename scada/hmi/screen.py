@@ -12,6 +12,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 LINE_EVERY_S = 10.0
+PIPE_WIDTH = 200
+"""Columns of a table that goes into a pipe or file, where nothing needs to be cut to fit a window."""
+
+
+def paper() -> Console:
+    """Where commands print their tables: the terminal at its width, or a wide sheet when there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 class Screen:
