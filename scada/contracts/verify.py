@@ -1,0 +1,243 @@
+"""Verifies a signed contract from the evidence in the file alone: no network, and ``now`` may be decades later.
+
+Each signature is judged by the AdES validator for long-term archival (ETSI EN 319 102-1 5.6.3) as of the time its own
+link of the chain of custody was closed (see ``custody``), so validity is validity *at signing time*. Every later link
+is an archive time-stamp that was valid when it was made and when the next one took over. What is left to the present
+is that the last stamp's certificate has not ended: if it has, nobody renewed in time, and nothing can be established.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign.ades.report import AdESFailure, AdESIndeterminate, AdESPassed, AdESSubIndic
+from pyhanko.sign.diff_analysis import ModificationLevel, SuspiciousModification
+from pyhanko.sign.validation.ades import (
+    AdESLTAValidationResult,
+    AdESWithTimeValidationResult,
+    ades_lta_validation,
+    ades_with_time_validation,
+)
+from pyhanko.sign.validation.errors import SignatureValidationError
+from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, async_validate_pdf_timestamp
+from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko_certvalidator.ltv.types import ValidationTimingInfo
+
+from scada.contracts import custody, pdfreading
+from scada.contracts.custody import SECOND_US, Link
+from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
+from scada.contracts.pdfreading import Reach, Unreadable
+from scada.contracts.reasons import Finding, Reason
+from scada.contracts.signing import Level
+from scada.contracts.trust import Trust, identity_of
+from scada.contracts.upload import integrity, weak_algorithm
+from scada.contracts.verdict import Changes, Coverage, Outcome, SignatureVerdict, Verdict
+from scada.contracts.workdays import utc
+
+SIZE_LIMIT = 64 * 2**20
+
+_COVERAGE = {
+    SignatureCoverageLevel.ENTIRE_FILE: Coverage.WHOLE_FILE,
+    SignatureCoverageLevel.ENTIRE_REVISION: Coverage.WHOLE_REVISION,
+}
+
+_BY_INDICATION: dict[AdESSubIndic, Reason] = {
+    AdESIndeterminate.REVOKED_NO_POE: Reason.CERTIFICATE_REVOKED,
+    AdESIndeterminate.REVOKED_CA_NO_POE: Reason.CERTIFICATE_REVOKED,
+    AdESFailure.REVOKED: Reason.CERTIFICATE_REVOKED,
+    AdESIndeterminate.EXPIRED: Reason.CERTIFICATE_EXPIRED,
+    AdESIndeterminate.NOT_YET_VALID: Reason.CERTIFICATE_NOT_YET_VALID,
+    AdESIndeterminate.OUT_OF_BOUNDS_NO_POE: Reason.CERTIFICATE_EXPIRED,
+    AdESFailure.NOT_YET_VALID: Reason.CERTIFICATE_NOT_YET_VALID,
+    AdESIndeterminate.NO_CERTIFICATE_CHAIN_FOUND: Reason.CERTIFICATE_UNTRUSTED,
+    AdESIndeterminate.CHAIN_CONSTRAINTS_FAILURE: Reason.CERTIFICATE_WRONG_USAGE,
+    AdESIndeterminate.TRY_LATER: Reason.REVOCATION_UNKNOWN,
+    AdESIndeterminate.CERTIFICATE_CHAIN_GENERAL_FAILURE: Reason.EVIDENCE_MISSING,
+    AdESIndeterminate.NO_POE: Reason.EVIDENCE_MISSING,
+    AdESFailure.HASH_FAILURE: Reason.NOT_INTACT,
+    AdESFailure.SIG_CRYPTO_FAILURE: Reason.NOT_VALID,
+}
+
+_NOT_KNOWABLE = frozenset({Reason.REVOCATION_UNKNOWN, Reason.EVIDENCE_MISSING, Reason.ARCHIVE_LAPSED})
+
+
+async def verify(
+    content: bytes, trust: Trust, now: int, *, required: Sequence[str] = (BUYER_FIELD, SELLER_FIELD)
+) -> Verdict:
+    """The verdict on a file. ``required`` are the fields that must be signed for the whole to be valid."""
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        reader = pdfreading.opened(content, SIZE_LIMIT)
+    except Unreadable as error:
+        return Verdict(Outcome.UNREADABLE, digest, now, findings=(error.finding,))
+    findings = pdfreading.hidden_content(reader)
+    chain = custody.links(reader, content)
+    if custody.first_break(chain, now) is not None:
+        findings.append(Finding(Reason.ARCHIVE_LAPSED))
+    if any(link.time is not None and link.time > now + 2 * SECOND_US for link in chain):
+        findings.append(Finding(Reason.FROM_THE_FUTURE))
+    findings += [
+        found for index in range(len(chain)) for found in await _renewal_findings(content, chain, index, trust)
+    ]
+    by_field = {link.signature: link for link in chain}
+    judged = []
+    for embedded in pdfreading.signatures(reader):
+        judged.append(await _judged(content, embedded, by_field[str(embedded.field_name)], trust, now))
+    missing = [name for name in required if name not in {each.field for each in judged}]
+    findings += [Finding(Reason.NO_SIGNATURE, name) for name in missing]
+    last = chain[-1] if chain else None
+    return Verdict(
+        _outcome(judged, findings),
+        digest,
+        now,
+        tuple(judged),
+        tuple(findings),
+        None if last is None else last.time,
+        None if last is None else last.holds_until,
+    )
+
+
+async def _renewal_findings(content: bytes, chain: Sequence[Link], index: int, trust: Trust) -> list[Finding]:
+    """What speaks against an archive time-stamp that renews: judged when it was made and when the next took over."""
+    link = chain[index]
+    if link.signature:
+        return []
+    reader = custody.cut(content, link, SIZE_LIMIT)
+    stamp = pdfreading.timestamps(reader)[-1]
+    stamp.compute_integrity_info()
+    assert link.time is not None
+    context = trust.offline_context(link.time + SECOND_US, pdfreading.revocation(reader))
+    status = await async_validate_pdf_timestamp(stamp, context)
+    reach = pdfreading.reach(stamp)
+    evidence_only = not isinstance(reach.changed, SuspiciousModification)
+    if not (status.intact and status.valid) or reach.coverage < SignatureCoverageLevel.ENTIRE_REVISION:
+        return [Finding(Reason.NOT_INTACT, str(stamp.field_name))]
+    if not status.trusted:
+        return [Finding(Reason.EVIDENCE_MISSING, str(stamp.field_name))]
+    return [] if evidence_only else [Finding(Reason.CHANGED_AFTER_SIGNING, str(stamp.field_name))]
+
+
+async def _judged(
+    content: bytes, embedded: EmbeddedPdfSignature, link: Link, trust: Trust, now: int
+) -> SignatureVerdict:
+    name, identity = identity_of(embedded.signer_cert)
+    intact, valid = integrity(embedded)
+    then = custody.cut(content, link, SIZE_LIMIT)
+    at = utc(now if link.time is None else min(link.time + SECOND_US, now))
+    timing = ValidationTimingInfo(at, at, point_in_time_validation=True)
+    (own,) = [each for each in pdfreading.signatures(then) if each.field_name == embedded.field_name]
+    result: AdESWithTimeValidationResult | None
+    try:
+        result = await _validated(then, own, trust, timing)
+    except SignatureValidationError:
+        result = None
+    reach = pdfreading.reach(embedded)
+    changes = _changes(embedded, reach)
+    coverage = _COVERAGE.get(reach.coverage, Coverage.UNCLEAR)
+    findings = _findings(embedded, result, coverage, changes, intact=intact, valid=valid)
+    trusted = result is not None and result.ades_subindic is AdESPassed.OK
+    return SignatureVerdict(
+        field=str(embedded.field_name),
+        signer=name,
+        identity=identity,
+        issuer=str(embedded.signer_cert.issuer.native.get("common_name", "")),
+        intact=intact,
+        valid=valid,
+        trusted=trusted and valid,
+        coverage=coverage,
+        changes=changes,
+        level=_level(then, result),
+        time=int(result.best_signature_time.timestamp() * SECOND_US) if result is not None and trusted else None,
+        findings=tuple(findings),
+    )
+
+
+async def _validated(
+    reader: PdfFileReader, embedded: EmbeddedPdfSignature, trust: Trust, timing: ValidationTimingInfo
+) -> AdESWithTimeValidationResult:
+    """The AdES validator that fits: with archive time-stamp (5.6.3), else with signature time-stamp (5.5)."""
+    spec = trust.validation_spec(pdfreading.revocation(reader))
+    if pdfreading.timestamps(reader):
+        return await ades_lta_validation(embedded, spec, timing_info=timing)
+    embedded.compute_integrity_info()
+    return await ades_with_time_validation(
+        embedded.signed_data,
+        spec.signature_validation_spec,
+        timing_info=timing,
+        raw_digest=embedded.compute_digest(),
+        extra_status_kwargs=embedded.summarise_integrity_info(),
+        status_cls=PdfSignatureStatus,
+    )
+
+
+def _changes(embedded: EmbeddedPdfSignature, reach: Reach) -> Changes:
+    changed = reach.changed
+    if changed is None:
+        return Changes.NONE
+    if isinstance(changed, SuspiciousModification) or changed.modification_level > ModificationLevel.FORM_FILLING:
+        return Changes.SUSPICIOUS
+    if changed.modification_level <= ModificationLevel.LTA_UPDATES:
+        return Changes.EVIDENCE
+    permitted = {SELLER_FIELD} if embedded.field_name == BUYER_FIELD else set()
+    extra = {name for name in changed.changed_form_fields - permitted if not name.startswith("Timestamp")}
+    return Changes.SUSPICIOUS if extra else Changes.SIGNATURE
+
+
+def _findings(
+    embedded: EmbeddedPdfSignature,
+    result: AdESWithTimeValidationResult | None,
+    coverage: Coverage,
+    changes: Changes,
+    *,
+    intact: bool,
+    valid: bool,
+) -> list[Finding]:
+    findings = []
+    if not intact:
+        findings.append(Finding(Reason.NOT_INTACT))
+    elif not valid:
+        findings.append(Finding(Reason.NOT_VALID))
+    if changes is Changes.SUSPICIOUS:
+        findings.append(Finding(Reason.CHANGED_AFTER_SIGNING))
+    if coverage is Coverage.UNCLEAR:
+        findings.append(Finding(Reason.NOT_INTACT, "the signature does not cover a whole revision"))
+    if pdfreading.entry(embedded.sig_object, "/SubFilter") != "/ETSI.CAdES.detached":
+        findings.append(Finding(Reason.NOT_PADES, str(pdfreading.entry(embedded.sig_object, "/SubFilter"))))
+    if weakness := weak_algorithm(embedded):
+        findings.append(Finding(Reason.WEAK_ALGORITHM, weakness))
+    if valid and (result is None or result.ades_subindic is not AdESPassed.OK):
+        findings.append(_trust_finding(embedded, result))
+    return findings
+
+
+def _trust_finding(embedded: EmbeddedPdfSignature, result: AdESWithTimeValidationResult | None) -> Finding:
+    certificate = embedded.signer_cert
+    if certificate.self_issued and certificate.self_signed != "no":
+        return Finding(Reason.CERTIFICATE_SELF_SIGNED)
+    if result is None:
+        return Finding(Reason.EVIDENCE_MISSING)
+    reason = _BY_INDICATION.get(result.ades_subindic, Reason.CERTIFICATE_UNTRUSTED)
+    return Finding(reason, (result.failure_msg or "").splitlines()[0] if result.failure_msg else "")
+
+
+def _level(reader: PdfFileReader, result: AdESWithTimeValidationResult | None) -> Level:
+    """The highest level whose conditions were checked and hold."""
+    if result is None or result.ades_subindic is not AdESPassed.OK:
+        return Level.B_B
+    status = result.api_status
+    stamped = isinstance(status, PdfSignatureStatus) and status.timestamp_validity is not None
+    archived = isinstance(result, AdESLTAValidationResult) and result.oldest_evidence_record_timestamp is not None
+    if not stamped and not archived:
+        return Level.B_B
+    if "/DSS" not in reader.root:
+        return Level.B_T
+    return Level.B_LTA if archived else Level.B_LT
+
+
+def _outcome(judged: Sequence[SignatureVerdict], findings: Sequence[Finding]) -> Outcome:
+    reasons = {each.reason for each in findings} | {found.reason for each in judged for found in each.findings}
+    if reasons - _NOT_KNOWABLE:
+        return Outcome.INVALID
+    if reasons or not all(each.accepted for each in judged):
+        return Outcome.INDETERMINATE
+    return Outcome.VALID
