@@ -172,9 +172,13 @@ async def test_nobody_listening_is_a_broken_link() -> None:
 
 
 async def test_who_accepts_and_stays_silent_is_a_broken_link() -> None:
+    gone = asyncio.Event()
+
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        gone.set()
 
     server = await asyncio.start_server(ignore, "127.0.0.1", 0)
     async with server:
@@ -182,6 +186,7 @@ async def test_who_accepts_and_stays_silent_is_a_broken_link() -> None:
         with pytest.raises(LinkError, match="cannot connect"):
             await link.open()
         await link.close()
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
