@@ -14,7 +14,7 @@ find_python() {
             return
         fi
     done
-    fail "$EXIT_PYTHON_TOO_OLD" "Python 3.11 or later with its venv module is needed; found $(python3 --version 2>&1 || true)"
+    fail "$EXIT_PYTHON_TOO_OLD" "Python 3.11 or later with its venv module is needed; found: $(python3 --version 2>&1 | head -n 1)"
 }
 
 venv_works() {

@@ -103,6 +103,14 @@ release_system_servers() {
     done
 }
 
+disable_system_broker() {
+    if command -v systemctl; then
+        as_root systemctl disable mosquitto.service
+    elif command -v update-rc.d && [[ -e /etc/init.d/mosquitto ]]; then
+        as_root update-rc.d mosquitto disable
+    fi
+}
+
 apt_install() {
     local status=0 new_broker=no
     is_installed mosquitto || new_broker=yes
@@ -119,7 +127,7 @@ apt_install() {
     fi
     # Not started now, and not at the next boot either; a broker that was there before us is left as it is.
     if [[ $new_broker == yes ]] && is_installed mosquitto; then
-        as_root deb-systemd-helper disable mosquitto.service >/dev/null 2>&1 ||
+        disable_system_broker >/dev/null 2>&1 ||
             say "note: the system's own mosquitto stays enabled and will start at the next boot"
     fi
 }

@@ -130,7 +130,6 @@ def start_server(installation: Installation) -> None:
     programs = find_server(major=major)
     settings = postgres_conf(port=installation.postgres_port, memory_bytes=psutil.virtual_memory().total)
     write_whole(folder / "gridscada.conf", settings, mode=0o600, owner=who)
-    _end_orphans(installation)
     # A pid file naming a process that is not a server of this folder is left over from before a reboot.
     if find_process(installation) is None:
         (folder / "postmaster.pid").unlink(missing_ok=True)
@@ -191,8 +190,8 @@ def _fill(statement: str, *, password: str = "", **names: str) -> sql.Composed:
     return sql.SQL(statement).format(**identifiers, password=sql.Literal(password))
 
 
-def _end_orphans(installation: Installation) -> None:
-    """Backends of a postmaster killed with -9 hold its shared memory; the next start must wait until they are gone."""
+def end_orphans(installation: Installation) -> None:
+    """Backends of a postmaster killed with -9 hold its shared memory and may hold its port: no start before they go."""
     if find_process(installation) is not None:
         return
     give_up = time.monotonic() + 30.0

@@ -45,20 +45,27 @@ class Server(NamedTuple):
     name: Name
     port_of: Callable[[Installation], int]
     find: Callable[[Installation], psutil.Process | None]
+    clear_away: Callable[[Installation], None]
     start: Callable[[Installation, Mapping[str, str]], None]
     stop: Callable[[psutil.Process], None]
 
 
 SERVERS = (
     Server(
-        "postgres",
-        lambda installation: installation.postgres_port,
-        postgres.find_process,
-        postgres.start,
-        postgres.stop,
+        name="postgres",
+        port_of=lambda installation: installation.postgres_port,
+        find=postgres.find_process,
+        clear_away=postgres.end_orphans,
+        start=postgres.start,
+        stop=postgres.stop,
     ),
     Server(
-        "mqtt", lambda installation: installation.mqtt_port, mosquitto.find_process, mosquitto.start, mosquitto.stop
+        name="mqtt",
+        port_of=lambda installation: installation.mqtt_port,
+        find=mosquitto.find_process,
+        clear_away=lambda installation: None,
+        start=mosquitto.start,
+        stop=mosquitto.stop,
     ),
 )
 
@@ -195,6 +202,7 @@ def _bring_up(config: Config, server: Server, *, may_move: bool) -> bool:
         if configured in {0, server.port_of(installation)}:
             return False
         server.stop(process)  # config.toml names another port than the one it runs on
+    server.clear_away(installation)
     passwords = load_or_draw_passwords(config.var, fresh=not postgres.exists(installation))
     for attempt in range(START_ATTEMPTS):
         port = _port(config, server, installation, may_move=may_move)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +33,9 @@ pytestmark = pytest.mark.integration
 AS_ROOT = os.geteuid() == 0
 
 
-@pytest.fixture
-def config() -> Iterator[Config]:
-    """A configuration of its own for each test, in a folder every account may enter; nothing of it remains."""
+@contextmanager
+def installed() -> Iterator[Config]:
+    """A configuration in a folder every account may enter; nothing of it remains."""
     with tempfile.TemporaryDirectory(prefix="gridscada-test-") as folder:
         Path(folder).chmod(0o755)
         config = Config(var=Path(folder) / "var")
@@ -42,6 +43,21 @@ def config() -> Iterator[Config]:
             yield config
         finally:
             supervisor.remove(config)
+
+
+@pytest.fixture
+def config() -> Iterator[Config]:
+    """A configuration of its own for a test that begins fresh or leaves things broken."""
+    with installed() as config:
+        yield config
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Config]:
+    """One set of services for the tests that leave them running, on the ports they had."""
+    with installed() as config:
+        supervisor.up(config)
+        yield config
 
 
 def states(config: Config) -> dict[str, State]:
@@ -122,11 +138,11 @@ def test_up_status_down_and_up_again_on_the_same_ports(config: Config) -> None:
     assert supervisor.up(config) == first
 
 
-def test_a_second_up_starts_nothing(config: Config) -> None:
-    supervisor.up(config)
-    pids = [status.pid for status in supervisor.status(config)]
-    supervisor.up(config)
-    assert [status.pid for status in supervisor.status(config)] == pids
+def test_a_second_up_starts_nothing(shared: Config) -> None:
+    supervisor.up(shared)
+    pids = [status.pid for status in supervisor.status(shared)]
+    supervisor.up(shared)
+    assert [status.pid for status in supervisor.status(shared)] == pids
 
 
 def test_two_ups_at_once_start_one_set_of_servers(config: Config) -> None:
@@ -136,9 +152,9 @@ def test_two_ups_at_once_start_one_set_of_servers(config: Config) -> None:
     assert states(config) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
 
 
-def test_the_servers_run_without_privileges_in_sessions_of_their_own(config: Config) -> None:
-    supervisor.up(config)
-    for status in supervisor.status(config):
+def test_the_servers_run_without_privileges_in_sessions_of_their_own(shared: Config) -> None:
+    supervisor.up(shared)
+    for status in supervisor.status(shared):
         assert status.pid is not None
         process = psutil.Process(status.pid)
         assert process.uids().effective != 0
@@ -147,17 +163,10 @@ def test_the_servers_run_without_privileges_in_sessions_of_their_own(config: Con
         assert listening == ["127.0.0.1"]
 
 
-def test_down_ends_nothing_that_another_installation_started(config: Config) -> None:
+def test_down_ends_nothing_that_another_installation_started(shared: Config, config: Config) -> None:
     supervisor.up(config)
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        other = Config(var=Path(folder))
-        supervisor.up(other)
-        try:
-            supervisor.down(config)
-            assert states(other) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
-        finally:
-            supervisor.remove(other)
+    assert supervisor.down(config) == ("mqtt", "postgres")
+    assert states(shared) == {"postgres": State.ANSWERING, "mqtt": State.ANSWERING}
 
 
 def test_down_spares_a_stranger_whose_pid_stands_in_a_stale_file(config: Config) -> None:
@@ -175,49 +184,48 @@ def test_down_spares_a_stranger_whose_pid_stands_in_a_stale_file(config: Config)
 # -- killed
 
 
-def test_a_killed_database_comes_back_on_its_port_with_everything_committed(config: Config) -> None:
-    endpoints = supervisor.up(config)
+def test_a_killed_database_comes_back_on_its_port_with_everything_committed(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
     with psycopg.connect(endpoints.postgres_dsn) as connection:
         connection.execute("CREATE TABLE kept (n int)")
         connection.execute("INSERT INTO kept SELECT generate_series(1, 1000)")
-    busy = psycopg.connect(endpoints.postgres_dsn, autocommit=True)  # a backend that outlives its postmaster
-    kill(config, "postgres")
-    assert supervisor.ensure(config) == ("postgres",)
-    busy.close()
-    assert supervisor.endpoints(config) == endpoints
+    with closing(psycopg.connect(endpoints.postgres_dsn)):  # a backend that outlives its postmaster for a moment
+        kill(shared, "postgres")
+        assert supervisor.ensure(shared) == ("postgres",)
+    assert supervisor.endpoints(shared) == endpoints
     with psycopg.connect(endpoints.postgres_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
 
 
-def test_up_recovers_after_both_were_killed(config: Config) -> None:
-    endpoints = supervisor.up(config)
-    killed = {kill(config, "postgres"), kill(config, "mqtt")}
+def test_up_recovers_after_both_were_killed(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
+    killed = {kill(shared, "postgres"), kill(shared, "mqtt")}
     with pytest.raises(ServicesDown, match="not running: postgres and mqtt"):
-        supervisor.endpoints(config)
-    assert supervisor.up(config) == endpoints
-    assert not killed & {status.pid for status in supervisor.status(config)}
+        supervisor.endpoints(shared)
+    assert supervisor.up(shared) == endpoints
+    assert not killed & {status.pid for status in supervisor.status(shared)}
 
 
-def test_ensure_starts_nothing_while_all_run(config: Config) -> None:
-    supervisor.up(config)
-    assert supervisor.ensure(config) == ()
+def test_ensure_starts_nothing_while_all_run(shared: Config) -> None:
+    supervisor.up(shared)
+    assert supervisor.ensure(shared) == ()
 
 
-def test_ensure_does_not_move_to_another_port(config: Config) -> None:
-    endpoints = supervisor.up(config)
-    kill(config, "mqtt")
+def test_ensure_does_not_move_to_another_port(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
+    kill(shared, "mqtt")
     port = endpoints.mqtt_port
     with socket.create_server(("127.0.0.1", port)), pytest.raises(ServicesError, match=rf"port {port} is taken by"):
-        supervisor.ensure(config)
-    assert supervisor.ensure(config) == ("mqtt",)
+        supervisor.ensure(shared)
+    assert supervisor.ensure(shared) == ("mqtt",)
 
 
-def test_restart_keeps_the_port_and_changes_the_process(config: Config) -> None:
-    endpoints = supervisor.up(config)
-    before = status_of(config, "postgres").pid
-    supervisor.restart(config, "postgres")
-    assert status_of(config, "postgres").pid != before
-    assert supervisor.endpoints(config) == endpoints
+def test_restart_keeps_the_port_and_changes_the_process(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
+    before = status_of(shared, "postgres").pid
+    supervisor.restart(shared, "postgres")
+    assert status_of(shared, "postgres").pid != before
+    assert supervisor.endpoints(shared) == endpoints
 
 
 def test_an_interrupted_first_start_is_made_good(config: Config) -> None:
@@ -264,8 +272,8 @@ def test_up_moves_away_from_a_chosen_port_that_was_taken_meanwhile(config: Confi
 # -- the database's rights
 
 
-def test_the_reader_reads_what_the_owner_makes_and_changes_nothing(config: Config) -> None:
-    endpoints = supervisor.up(config)
+def test_the_reader_reads_what_the_owner_makes_and_changes_nothing(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
     with psycopg.connect(endpoints.postgres_dsn) as owner:
         owner.execute("CREATE TABLE s (time timestamptz NOT NULL, value float8)")
         owner.execute("SELECT create_hypertable('s', 'time')")
@@ -279,30 +287,30 @@ def test_the_reader_reads_what_the_owner_makes_and_changes_nothing(config: Confi
             reader.execute("CREATE TABLE mine (n int)")
 
 
-def test_the_owner_is_no_superuser_and_the_extension_is_the_apache_edition_or_better(config: Config) -> None:
-    endpoints = supervisor.up(config)
+def test_the_owner_is_no_superuser_and_the_extension_is_the_apache_edition_or_better(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
     with psycopg.connect(endpoints.postgres_dsn) as owner:
         assert owner.execute("SELECT current_setting('is_superuser')").fetchone() == ("off",)
         assert owner.execute("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'").fetchone() == (1,)
         assert owner.execute("SELECT current_setting('fsync')").fetchone() == ("on",)
 
 
-def test_a_wrong_password_is_refused_by_both(config: Config) -> None:
-    endpoints = supervisor.up(config)
+def test_a_wrong_password_is_refused_by_both(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(endpoints.postgres_dsn.replace("scada:", "scada:x"))
     address = f"mqtt://field:wrong@127.0.0.1:{endpoints.mqtt_port}"
-    refused = status_of(with_services(config, mqtt=MqttConfig(url=address)), "mqtt")
+    refused = status_of(with_services(shared, mqtt=MqttConfig(url=address)), "mqtt")
     assert (refused.state, refused.detail) == (State.SILENT, "Not authorized")
-    anonymous = with_services(config, mqtt=MqttConfig(url=f"mqtt://127.0.0.1:{endpoints.mqtt_port}"))
+    anonymous = with_services(shared, mqtt=MqttConfig(url=f"mqtt://127.0.0.1:{endpoints.mqtt_port}"))
     assert status_of(anonymous, "mqtt").state is State.SILENT
 
 
 # -- the broker's access list and memory
 
 
-def test_each_role_may_do_its_own_and_nothing_else(config: Config) -> None:
-    endpoints = supervisor.up(config)
+def test_each_role_may_do_its_own_and_nothing_else(shared: Config) -> None:
+    endpoints = supervisor.up(shared)
     head_end = Client(endpoints, Role.HEADEND, "head-end")
     field = Client(endpoints, Role.FIELD, "field")
     head_end.subscribe("$share/readers/ami/v1/+/+/batch/profile")
@@ -324,24 +332,24 @@ def test_each_role_may_do_its_own_and_nothing_else(config: Config) -> None:
 
 
 @pytest.mark.parametrize("end", ["restart", "kill"])
-def test_messages_for_a_head_end_that_is_away_survive_the_broker(config: Config, end: str) -> None:
-    endpoints = supervisor.up(config)
-    head_end = Client(endpoints, Role.HEADEND, "head-end")
-    head_end.subscribe("$share/readers/ami/#")
+def test_messages_for_a_head_end_that_is_away_survive_the_broker(shared: Config, end: str) -> None:
+    endpoints = supervisor.up(shared)
+    head_end = Client(endpoints, Role.HEADEND, f"head-end-{end}")
+    head_end.subscribe(f"$share/{end}/ami/v1/{end}/#")
     head_end.close()
-    field = Client(endpoints, Role.FIELD, "field")
-    field.publish("ami/v1/tn/d1/m1/profile", 1500)  # beyond the default limit of 1,000
+    field = Client(endpoints, Role.FIELD, f"field-{end}")
+    field.publish(f"ami/v1/{end}/d1/m1/profile", 1500)  # beyond the default limit of 1,000
     field.close()
     if end == "restart":
-        supervisor.restart(config, "mqtt")
+        supervisor.restart(shared, "mqtt")
     else:
-        installation = load(config.var)
+        installation = load(shared.var)
         assert installation is not None
         database, before = installation.mosquitto / "mosquitto.db", time.time()
         wait_until(lambda: database.exists() and database.stat().st_mtime > before)  # the next autosave
-        kill(config, "mqtt")
-        supervisor.ensure(config)
-    head_end = Client(endpoints, Role.HEADEND, "head-end")
+        kill(shared, "mqtt")
+        supervisor.ensure(shared)
+    head_end = Client(endpoints, Role.HEADEND, f"head-end-{end}")
     wait_until(lambda: len(head_end.topics) >= 1500)
     head_end.close()
     assert len(head_end.topics) == 1500

@@ -158,7 +158,7 @@ def test_the_lock_has_a_hash_for_everything_and_an_address_for_nothing() -> None
 
 
 def test_no_script_of_the_set_up_names_a_host() -> None:
-    for script in (ROOT / "setup").iterdir():
+    for script in (path for path in (ROOT / "setup").iterdir() if path.is_file()):
         assert re.findall(r"\w+://[\w.]+", script.read_text(encoding="utf-8")) == [], script.name
 
 
