@@ -1,1 +1,1 @@
-"""The field, simulated: the grid's physics, substations and the meter fleet. Nobody imports this."""
+"""The field in software: substations and meters to test against. No other package rests on it."""

@@ -204,13 +204,13 @@ class Field:
         impaired = any(fault.station == station.code for fault in self.plan.faults)
         port = 0 if impaired else end.port
         if end.protocol is Protocol.MODBUS:
-            image = RegisterImage(self.plan.maps.registers[station.code], self._order)
+            image = RegisterImage(self.plan.maps.registers[station.code], self.order)
             server = ModbusStation(station.code, end.unit_id, image, self._clock)
             self._images[station.code] = image
             self._modbus.append(server)
             port = await server.start(end.host, port)
         else:
-            opcua = OpcuaStation(self.plan.maps.nodes[station.code], self._order, self._clock, shared)
+            opcua = OpcuaStation(self.plan.maps.nodes[station.code], self.order, self._clock, shared)
             self._opcua[station.code] = opcua
             port = await opcua.start(end.host, port, end.path)
         if impaired:
@@ -220,7 +220,8 @@ class Field:
             port = link.address[1]
         self.ports[station.code] = port
 
-    def _order(self, command: str, action: Action, now: int) -> AddCause | None:
+    def order(self, command: str, action: Action, now: int) -> AddCause | None:
+        """Carry out an order that reached a station, publish at once, and count it. Why not, or None."""
         cause = self.plant.order(command, action, now)
         self.account.orders += 1
         self.account.orders_refused += cause is not None

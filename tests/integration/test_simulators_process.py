@@ -119,7 +119,18 @@ def test_the_field_with_meters_tells_in_the_end_what_must_be_stored(tmp_path: Pa
         "--mqtt-user",
         field.username,
     )
-    words = ("field", "--only", "TN07", "--base-port", "24000", "--meters", "400", "--capture-period", "1", *broker)
+    words = (
+        "field",
+        "--only",
+        "TN07",
+        "--base-port",
+        str(free_port() - 7),
+        "--meters",
+        "400",
+        "--capture-period",
+        "1",
+        *broker,
+    )
     with started(*words, "--ready-file", str(ready), "--truth-file", str(truth), password=field.password) as process:
         assert wait_for(ready, process)["meters"] == 400
         code, _, errors = stopped(process, signal.SIGTERM)
