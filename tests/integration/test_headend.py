@@ -57,7 +57,7 @@ class Publisher:
         )
         self._client.max_inflight_messages_set(200)
         self._client.reconnect_delay_set(1, 1)
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its constructor untyped
         properties.SessionExpiryInterval = 600
         self._client.connect("127.0.0.1", broker.port, clean_start=False, properties=properties)
         self._client.loop_start()
