@@ -1,4 +1,4 @@
-"""Reads the named queries of ``sql/queries.sql``. All SQL of the system stands there and in ``sql/schema``.
+"""Reads the named queries of ``sql/*.sql``. All SQL of the system stands there and in ``sql/schema``.
 
 A query starts with the line ``-- name: its_name``, then a comment that says what it is for, then one statement.
 """
@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+
+QUERY_FILES = ("queries.sql", "contracts.sql")
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -31,7 +33,8 @@ def parse_queries(text: str) -> Mapping[str, bytes]:
 
 @cache
 def _queries() -> Mapping[str, bytes]:
-    return parse_queries((files("historian") / "sql" / "queries.sql").read_text(encoding="utf-8"))
+    folder = files("historian") / "sql"
+    return parse_queries("\n".join((folder / name).read_text(encoding="utf-8") for name in QUERY_FILES))
 
 
 def query(name: str) -> bytes:
