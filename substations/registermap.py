@@ -422,5 +422,11 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
     for action in command.values:
         if action not in ACTIONS:
             faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
+    highest = 1 if command.table.of_bits else 0xFFFF
+    for action, value in command.values.items():
+        if not 0 <= value <= highest:
+            faults.add(f"{key}.values", f"{action} = {value} is not in 0..{highest}: no frame can carry it")
+    if len(set(command.values.values())) < len(command.values):
+        faults.add(f"{key}.values", "two actions have the same value")
     if command.scale == 0.0:
         faults.add(key, "scale must not be 0")

@@ -172,6 +172,11 @@ def test_words_in_braces_stand_for_what_the_bay_says() -> None:
             "command {bay}.operate.values: unknown action 'opn'; did you mean 'open'?",
         ),
         (
+            MAP.replace("open = 1", "open = 65536"),
+            "command {bay}.operate.values: open = 65536 is not in 0..65535: no frame can carry it",
+        ),
+        (MAP.replace("open = 1", "open = 2"), "command {bay}.operate.values: two actions have the same value"),
+        (
             MAP.replace("values = { open = 1, close = 2 }", ""),
             "command {bay}.operate: needs either values or set_point = true",
         ),
