@@ -74,9 +74,7 @@ def test_only_and_base_port_choose_stations_and_their_addresses(installation: Pa
     spoil(installation / "config.toml", "only = []", 'only = ["TN07"]')
     spoil(installation / "config.toml", "base_port = 0", "base_port = 20000")
     loaded = load_installation(installation / "config.toml")
-    endpoints = [
-        (each.code, each.endpoint.host, each.endpoint.port) for each in loaded.stations
-    ]
+    endpoints = [(each.code, each.endpoint.host, each.endpoint.port) for each in loaded.stations]
     assert endpoints == [("TN07", "127.0.0.1", 20007)]
     assert len(loaded.province.stations) == 21
 
