@@ -71,7 +71,7 @@ ARRIVAL = np.dtype([*READING.descr, ("first", "u1")])
 ARRIVAL_COPY = copy_layout(ARRIVAL, (*_READING_COLUMNS, ("first", "u1")))
 
 
-def encode(rows: Rows, layout: CopyLayout) -> bytes:
+def encode(rows: Rows, layout: CopyLayout) -> bytearray:
     """Rows of ``layout.rows`` → a complete COPY stream.
 
     A time so far in the past that the change of epoch leaves int64 comes out beyond the year 294 000, where the
@@ -81,13 +81,18 @@ def encode(rows: Rows, layout: CopyLayout) -> bytes:
     template["field_count"] = len(layout.columns)
     for name in layout.columns:
         template[f"{name}_length"] = layout.wire[name].itemsize
-    wire = np.full(len(rows), template, dtype=layout.wire)
+    # The rows are built where they are sent from: the memory of another copy costs as much as all the columns.
+    stream = bytearray(len(PGCOPY_HEADER) + len(rows) * layout.wire.itemsize + len(PGCOPY_TRAILER))
+    stream[: len(PGCOPY_HEADER)] = PGCOPY_HEADER
+    stream[-len(PGCOPY_TRAILER) :] = PGCOPY_TRAILER
+    wire: NDArray[Any] = np.frombuffer(stream, layout.wire, len(rows), len(PGCOPY_HEADER))
+    wire.view(np.uint8).reshape(len(rows), layout.wire.itemsize)[:] = np.frombuffer(template.tobytes(), np.uint8)
     for name in layout.columns:
         wire[name] = rows[name] - POSTGRES_EPOCH if name == "time" else rows[name]
-    return b"".join((PGCOPY_HEADER, wire.view(np.uint8).data, PGCOPY_TRAILER))
+    return stream
 
 
-def decode(stream: bytes, layout: CopyLayout) -> Rows:
+def decode(stream: bytes | bytearray, layout: CopyLayout) -> Rows:
     """A complete COPY stream → rows of ``layout.rows``; the inverse of ``encode``.
 
     Raises ValueError when the stream is not of this layout (another column count or width, a null, a cut end).

@@ -65,8 +65,8 @@ def stats(**changes: object) -> SinkStats:
     return SinkStats(**{**fields, "last_error": "", "since": None, "lag_s": 0.0, **changes})  # type: ignore[arg-type]  # a test names its own fields
 
 
-def points(store: FakeHistorian) -> list[object]:
-    return sorted(row[0] for row in store.samples)
+def points(store: FakeHistorian) -> list[int]:
+    return sorted(int(str(row[0])) for row in store.samples)
 
 
 def test_samples_wait_until_the_oldest_is_due(sink: TelemetrySink, store: FakeHistorian, clock: Hand) -> None:

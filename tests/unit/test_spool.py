@@ -211,7 +211,12 @@ def test_a_refused_first_record_leaves_no_file(tmp_path: Path, monkeypatch: pyte
 def test_a_batch_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real_fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), real_fsync(descriptor))[1])
+
+    def noted_fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
     opened = spool(tmp_path)
     opened.append(batch(1))
     assert len(synced) == 2  # the folder's new entry and the record
