@@ -4,10 +4,12 @@ or re-ordered without it being seen.
     HashChain(path)        opens for writing; ``append`` returns after the entry is on the disk
     entries(path)          reads without judging
     verify(path)           reads and judges: the number of entries and the head, or the first broken one
+    sealed(entry)          an entry without its body, for somebody who may not read it but may check the chain
 
 Each line is JSON: ``sequence``, ``time`` (µs since 1970 UTC), ``kind``, ``body``, ``previous`` and ``hash``, where
-``hash`` is the SHA-256 over the other five in canonical form (RFC 8785 order, no blanks). Whoever keeps a later head
-elsewhere (signed, in the historian, on paper) can also tell when the end was cut off.
+``hash`` is the SHA-256 over sequence, time, kind, previous and the SHA-256 of the body, all in canonical form (keys
+sorted, no blanks). A sealed line has ``body_sha256`` instead of ``body``. Whoever keeps a later head elsewhere (signed,
+in the historian, on paper) can also tell when the end was cut off.
 
 Does not know what the entries mean, nor the clock. One writer at a time: the file is locked.
 """
@@ -17,7 +19,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,14 +36,15 @@ class ChainError(GridScadaError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the chain."""
+    """One line of the chain. ``body`` is None when it is sealed; ``body_sha256`` is always that of the body."""
 
     sequence: int
     time: int
     kind: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | None
     previous: str
     hash: str
+    body_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,39 @@ class ChainVerdict:
         return not self.broken
 
 
-def entry_hash(sequence: int, time: int, kind: str, body: Mapping[str, Any], previous: str) -> str:
+def body_hash(body: Mapping[str, Any]) -> str:
+    """The SHA-256 of a body in canonical form."""
+    return _sha256(body)
+
+
+def entry_hash(sequence: int, time: int, kind: str, body_sha256: str, previous: str) -> str:
     """The hash of an entry, over its canonical form."""
-    content = {"body": body, "kind": kind, "previous": previous, "sequence": sequence, "time": time}
+    return _sha256({"body_sha256": body_sha256, "kind": kind, "previous": previous, "sequence": sequence, "time": time})
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def line(entry: Entry) -> str:
+    """An entry as it stands in the file."""
+    content: dict[str, Any] = {"sequence": entry.sequence, "time": entry.time, "kind": entry.kind}
+    content |= {"body_sha256": entry.body_sha256} if entry.body is None else {"body": entry.body}
+    content |= {"previous": entry.previous, "hash": entry.hash}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def sealed(entry: Entry) -> Entry:
+    """The entry without its body."""
+    return replace(entry, body=None)
 
 
 def entries(path: Path) -> Iterator[Entry]:
     """The entries as they stand. Raises ChainError at a line that is none."""
     with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield _parsed(line, number)
+        for number, text in enumerate(lines, start=1):
+            yield _parsed(text, number)
 
 
 def verify(path: Path, head: str = "") -> ChainVerdict:
@@ -93,7 +117,7 @@ def _fault(entry: Entry, sequence: int, previous: str) -> str:
         return f"entry {sequence}: numbered {entry.sequence}; an entry was removed, inserted or moved"
     if entry.previous != previous:
         return f"entry {sequence}: does not follow from the entry before it"
-    if entry.hash != entry_hash(entry.sequence, entry.time, entry.kind, entry.body, entry.previous):
+    if entry.hash != entry_hash(entry.sequence, entry.time, entry.kind, entry.body_sha256, entry.previous):
         return f"entry {sequence}: its content was changed"
     return ""
 
@@ -126,10 +150,11 @@ class HashChain:
     def append(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
         """Add an entry and return it once it is on the disk. Raises ChainError when the disk refuses it."""
         sequence = self._count + 1
-        digest = entry_hash(sequence, now, kind, body, self._head)
-        entry = Entry(sequence, now, kind, body, self._head, digest)
+        body_sha256 = body_hash(body)
+        digest = entry_hash(sequence, now, kind, body_sha256, self._head)
+        entry = Entry(sequence, now, kind, body, self._head, digest, body_sha256)
         try:
-            self._file.write(_line(entry))
+            self._file.write(line(entry).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -157,28 +182,18 @@ class HashChain:
             os.fsync(self._file.fileno())
 
 
-def _line(entry: Entry) -> bytes:
-    content = {
-        "sequence": entry.sequence,
-        "time": entry.time,
-        "kind": entry.kind,
-        "body": entry.body,
-        "previous": entry.previous,
-        "hash": entry.hash,
-    }
-    return (json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-
-
-def _parsed(line: str, number: int) -> Entry:
+def _parsed(text: str, number: int) -> Entry:
     try:
-        content = json.loads(line)
+        content = json.loads(text)
+        body = dict(content["body"]) if "body" in content else None
         return Entry(
             int(content["sequence"]),
             int(content["time"]),
             str(content["kind"]),
-            dict(content["body"]),
+            body,
             str(content["previous"]),
             str(content["hash"]),
+            str(content["body_sha256"]) if body is None else body_hash(body),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ChainError(f"entry {number}: cannot be read") from error

@@ -47,6 +47,7 @@ class World:
     doors: Doors
     clock: TestClock
     trust: Trust
+    time_stampers: tuple[Identity, dict[str, Identity]]
 
     def person(self, customer: Customer = BUYER, **options: int) -> Identity:
         """A signing certificate that names the customer."""
@@ -57,6 +58,7 @@ class World:
         honest = servers.doors(self.pki)
         self.doors.crl, self.doors.ocsp, self.doors.tsa = honest.crl, honest.ocsp, honest.tsa
         self.clock.time = NOW
+        self.pki.time_stamper, self.pki.responders = self.time_stampers
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def world() -> Iterator[World]:
         fetch_limit_s=2.0,
     )
     with servers.served(servers.application(pki, doors, clock), listener):
-        yield World(pki, doors, clock, trust)
+        yield World(pki, doors, clock, trust, (pki.time_stamper, pki.responders))
 
 
 def asn1(identity: Identity) -> x509.Certificate:

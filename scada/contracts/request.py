@@ -112,6 +112,7 @@ class SupplyRequest:
     valid_from: int | None = None
     valid_to: int | None = None
     effective_from: int | None = None
+    evidence_until: int | None = None
     waiting: str = ""
     waiting_since: int | None = None
     reminded_at: int | None = None
@@ -180,6 +181,7 @@ def _facts(request: SupplyRequest, event: ContractEvent) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if event.action in NEEDS_DOCUMENT:
         facts["document_sha256"] = event.document_sha256
+        facts["evidence_until"] = details.get("evidence_until")
     match event.action:
         case Action.OFFER:
             facts["offer"] = dict(details["offer"])

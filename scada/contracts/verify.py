@@ -8,17 +8,21 @@ is that the last stamp's certificate has not ended: if it has, nobody renewed in
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.ades.report import AdESFailure, AdESIndeterminate, AdESPassed, AdESSubIndic
 from pyhanko.sign.diff_analysis import ModificationLevel, SuspiciousModification
 from pyhanko.sign.validation.ades import (
-    AdESLTAValidationResult,
+    AdESBasicValidationResult,
     AdESWithTimeValidationResult,
+    ades_basic_validation,
     ades_lta_validation,
     ades_with_time_validation,
 )
 from pyhanko.sign.validation.errors import SignatureValidationError
+from pyhanko.sign.validation.generic_cms import extract_tst_data_iter
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, async_validate_pdf_timestamp
 from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
 from pyhanko_certvalidator.ltv.types import ValidationTimingInfo
@@ -76,9 +80,8 @@ async def verify(
         findings.append(Finding(Reason.ARCHIVE_LAPSED))
     if any(link.time is not None and link.time > now + 2 * SECOND_US for link in chain):
         findings.append(Finding(Reason.FROM_THE_FUTURE))
-    findings += [
-        found for index in range(len(chain)) for found in await _renewal_findings(content, chain, index, trust)
-    ]
+    for renewal in (link for link in chain if not link.signature):
+        findings += await _stamp_findings(content, renewal, trust)
     by_field = {link.signature: link for link in chain}
     judged = []
     for embedded in pdfreading.signatures(reader):
@@ -97,11 +100,8 @@ async def verify(
     )
 
 
-async def _renewal_findings(content: bytes, chain: Sequence[Link], index: int, trust: Trust) -> list[Finding]:
-    """What speaks against an archive time-stamp that renews: judged when it was made and when the next took over."""
-    link = chain[index]
-    if link.signature:
-        return []
+async def _stamp_findings(content: bytes, link: Link, trust: Trust) -> list[Finding]:
+    """What speaks against the archive time-stamp of a link, judged as of when it was made."""
     reader = custody.cut(content, link, SIZE_LIMIT)
     stamp = pdfreading.timestamps(reader)[-1]
     stamp.compute_integrity_info()
@@ -117,6 +117,20 @@ async def _renewal_findings(content: bytes, chain: Sequence[Link], index: int, t
     return [] if evidence_only else [Finding(Reason.CHANGED_AFTER_SIGNING, str(stamp.field_name))]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What an AdES validator said: its indication, why, the proven time, the level reached."""
+
+    indication: AdESSubIndic | None
+    message: str
+    time: int | None
+    level: Level
+
+    @property
+    def passed(self) -> bool:
+        return self.indication is AdESPassed.OK
+
+
 async def _judged(
     content: bytes, embedded: EmbeddedPdfSignature, link: Link, trust: Trust, now: int
 ) -> SignatureVerdict:
@@ -126,16 +140,14 @@ async def _judged(
     at = utc(now if link.time is None else min(link.time + SECOND_US, now))
     timing = ValidationTimingInfo(at, at, point_in_time_validation=True)
     (own,) = [each for each in pdfreading.signatures(then) if each.field_name == embedded.field_name]
-    result: AdESWithTimeValidationResult | None
-    try:
-        result = await _validated(then, own, trust, timing)
-    except SignatureValidationError:
-        result = None
+    judgement = await _validated(then, own, link, trust, timing)
     reach = pdfreading.reach(embedded)
     changes = _changes(embedded, reach)
     coverage = _COVERAGE.get(reach.coverage, Coverage.UNCLEAR)
-    findings = _findings(embedded, result, coverage, changes, intact=intact, valid=valid)
-    trusted = result is not None and result.ades_subindic is AdESPassed.OK
+    findings = _findings(embedded, judgement, coverage, changes, intact=intact, valid=valid)
+    if judgement.passed and judgement.level is Level.B_LTA and not _is_stamped(embedded):
+        findings += await _stamp_findings(content, link, trust)
+    trusted = judgement.passed
     return SignatureVerdict(
         field=str(embedded.field_name),
         signer=name,
@@ -146,28 +158,55 @@ async def _judged(
         trusted=trusted and valid,
         coverage=coverage,
         changes=changes,
-        level=_level(then, result),
-        time=int(result.best_signature_time.timestamp() * SECOND_US) if result is not None and trusted else None,
+        level=judgement.level,
+        time=judgement.time if trusted else None,
         findings=tuple(findings),
     )
 
 
 async def _validated(
-    reader: PdfFileReader, embedded: EmbeddedPdfSignature, trust: Trust, timing: ValidationTimingInfo
-) -> AdESWithTimeValidationResult:
-    """The AdES validator that fits: with archive time-stamp (5.6.3), else with signature time-stamp (5.5)."""
+    reader: PdfFileReader, embedded: EmbeddedPdfSignature, link: Link, trust: Trust, timing: ValidationTimingInfo
+) -> _Judgement:
+    """The AdES validator that fits what the link holds.
+
+    With archive time-stamp: long-term (5.6.3). With a time-stamp in the signature: with time (5.5). With an archive
+    time-stamp only (a bare signature that we preserved): basic (5.3) as of that stamp, which is judged by itself.
+    """
     spec = trust.validation_spec(pdfreading.revocation(reader))
-    if pdfreading.timestamps(reader):
-        return await ades_lta_validation(embedded, spec, timing_info=timing)
-    embedded.compute_integrity_info()
-    return await ades_with_time_validation(
-        embedded.signed_data,
-        spec.signature_validation_spec,
-        timing_info=timing,
-        raw_digest=embedded.compute_digest(),
-        extra_status_kwargs=embedded.summarise_integrity_info(),
-        status_cls=PdfSignatureStatus,
-    )
+    stamped = _is_stamped(embedded)
+    archived = bool(pdfreading.timestamps(reader))
+    options: dict[str, Any] = {"timing_info": timing}
+    if not (stamped and archived):
+        embedded.compute_integrity_info()
+        options |= {
+            "raw_digest": embedded.compute_digest(),
+            "extra_status_kwargs": embedded.summarise_integrity_info(),
+            "status_cls": PdfSignatureStatus,
+        }
+    result: AdESBasicValidationResult[PdfSignatureStatus]
+    try:
+        if stamped and archived:
+            result = await ades_lta_validation(embedded, spec, timing_info=timing)
+        elif stamped:
+            result = await ades_with_time_validation(embedded.signed_data, spec.signature_validation_spec, **options)
+        else:
+            result = await ades_basic_validation(embedded.signed_data, spec.signature_validation_spec, **options)
+    except SignatureValidationError as error:
+        return _Judgement(error.ades_subindication, str(error), None, Level.B_B)
+    time = _proven_time(result, link)
+    level = _level(reader, stamped=stamped, archived=archived) if result.ades_subindic is AdESPassed.OK else Level.B_B
+    return _Judgement(result.ades_subindic, result.failure_msg or "", time, level)
+
+
+def _is_stamped(embedded: EmbeddedPdfSignature) -> bool:
+    """True when the signature itself carries a time-stamp."""
+    return next(extract_tst_data_iter(embedded.signer_info, signed=False), None) is not None
+
+
+def _proven_time(result: AdESBasicValidationResult[PdfSignatureStatus], link: Link) -> int | None:
+    if isinstance(result, AdESWithTimeValidationResult):
+        return int(result.best_signature_time.timestamp() * SECOND_US)
+    return link.time
 
 
 def _changes(embedded: EmbeddedPdfSignature, reach: Reach) -> Changes:
@@ -185,7 +224,7 @@ def _changes(embedded: EmbeddedPdfSignature, reach: Reach) -> Changes:
 
 def _findings(
     embedded: EmbeddedPdfSignature,
-    result: AdESWithTimeValidationResult | None,
+    judgement: _Judgement,
     coverage: Coverage,
     changes: Changes,
     *,
@@ -205,31 +244,26 @@ def _findings(
         findings.append(Finding(Reason.NOT_PADES, str(pdfreading.entry(embedded.sig_object, "/SubFilter"))))
     if weakness := weak_algorithm(embedded):
         findings.append(Finding(Reason.WEAK_ALGORITHM, weakness))
-    if valid and (result is None or result.ades_subindic is not AdESPassed.OK):
-        findings.append(_trust_finding(embedded, result))
+    if valid and not judgement.passed:
+        findings.append(_trust_finding(embedded, judgement))
     return findings
 
 
-def _trust_finding(embedded: EmbeddedPdfSignature, result: AdESWithTimeValidationResult | None) -> Finding:
+def _trust_finding(embedded: EmbeddedPdfSignature, judgement: _Judgement) -> Finding:
     certificate = embedded.signer_cert
     if certificate.self_issued and certificate.self_signed != "no":
         return Finding(Reason.CERTIFICATE_SELF_SIGNED)
-    if result is None:
+    if judgement.indication is None:
         return Finding(Reason.EVIDENCE_MISSING)
-    reason = _BY_INDICATION.get(result.ades_subindic, Reason.CERTIFICATE_UNTRUSTED)
-    return Finding(reason, (result.failure_msg or "").splitlines()[0] if result.failure_msg else "")
+    reason = _BY_INDICATION.get(judgement.indication, Reason.CERTIFICATE_UNTRUSTED)
+    return Finding(reason, judgement.message.partition("\n")[0])
 
 
-def _level(reader: PdfFileReader, result: AdESWithTimeValidationResult | None) -> Level:
-    """The highest level whose conditions were checked and hold."""
-    if result is None or result.ades_subindic is not AdESPassed.OK:
-        return Level.B_B
-    status = result.api_status
-    stamped = isinstance(status, PdfSignatureStatus) and status.timestamp_validity is not None
-    archived = isinstance(result, AdESLTAValidationResult) and result.oldest_evidence_record_timestamp is not None
+def _level(reader: PdfFileReader, *, stamped: bool, archived: bool) -> Level:
+    """The level whose conditions were all checked."""
     if not stamped and not archived:
         return Level.B_B
-    if "/DSS" not in reader.root:
+    if pdfreading.entry(reader.root, "/DSS") is None:
         return Level.B_T
     return Level.B_LTA if archived else Level.B_LT
 

@@ -59,7 +59,7 @@ def test_an_entry_made_anew_does_not_follow(chain: Path) -> None:
     entry = json.loads(lines[1])
     entry["body"] = {"contract": "HD-9"}
     entry["hash"] = hashchain.entry_hash(
-        entry["sequence"], entry["time"], entry["kind"], entry["body"], entry["previous"]
+        entry["sequence"], entry["time"], entry["kind"], hashchain.body_hash(entry["body"]), entry["previous"]
     )
     chain.write_text("".join([lines[0], json.dumps(entry) + "\n", *lines[2:]]), encoding="utf-8")
     assert "entry 3: does not follow" in hashchain.verify(chain).broken
@@ -92,5 +92,17 @@ def test_a_chain_that_is_gone_is_missed(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4))
 def test_the_hash_depends_on_the_content_and_not_on_the_order_of_keys(body: dict[str, object]) -> None:
     turned = dict(reversed(body.items()))
-    assert hashchain.entry_hash(1, 2, "k", body, "p") == hashchain.entry_hash(1, 2, "k", turned, "p")
-    assert hashchain.entry_hash(1, 2, "k", {**body, "x!": 1}, "p") != hashchain.entry_hash(1, 2, "k", body, "p")
+    assert hashchain.body_hash(body) == hashchain.body_hash(turned)
+    assert hashchain.body_hash({**body, "x!": 1}) != hashchain.body_hash(body)
+
+
+def test_a_sealed_entry_keeps_the_chain_verifiable_and_tells_nothing(chain: Path, tmp_path: Path) -> None:
+    entries = list(hashchain.entries(chain))
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text("".join(hashchain.line(hashchain.sealed(entry)) for entry in entries), encoding="utf-8")
+    assert hashchain.verify(copy) == hashchain.verify(chain)
+    assert "HD-1" not in copy.read_text(encoding="utf-8")
+    copy.write_text(
+        copy.read_text(encoding="utf-8").replace('"body_sha256":"', '"body_sha256":"0', 1), encoding="utf-8"
+    )
+    assert "entry 1: its content was changed" in hashchain.verify(copy).broken

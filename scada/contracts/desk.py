@@ -1,0 +1,225 @@
+"""The contract desk: the one door through which requests move. Console, CLI, REST and nightly jobs all come here.
+
+Each step is announced in the archive's journal, then told to the store, in this order; ``recover`` tells the store
+what it missed when a crash came between. Of two persons who act on the same request at once, one is refused.
+
+Knows store, archive, settings and the clock. Signing is in ``execution``, nightly work in ``upkeep``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+from scada.contracts import workdays
+from scada.contracts.archive import Archive
+from scada.contracts.request import ActionRefused, SupplyRequest, after, allowed, fold
+from scada.contracts.settings import ContractSettings
+from scada.contracts.trust import Trust
+from scada.contracts.workdays import Deadline
+from scada.model.contract import (
+    Action,
+    ContractEvent,
+    ContractRecord,
+    ContractStore,
+    Customer,
+    MeterInstallation,
+    RequestKind,
+    State,
+    Supply,
+)
+from scada.model.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+class ContractDesk:
+    """Moves requests. Everything that changes a request goes through ``step``."""
+
+    def __init__(
+        self, store: ContractStore, archive: Archive, trust: Trust, settings: ContractSettings, clock: Clock
+    ) -> None:
+        self.store = store
+        self.archive = archive
+        self.trust = trust
+        self.settings = settings
+        self.clock = clock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def seller(self) -> Customer:
+        """The seller as contracts name it."""
+        seller = self.settings.seller
+        return Customer(seller.name, seller.identity, seller.address, seller.phone, seller.email)
+
+    def lock(self, number: str) -> asyncio.Lock:
+        """Held by whoever works on a request in this process; the store decides between processes."""
+        return self._locks.setdefault(number, asyncio.Lock())
+
+    async def request(self, number: str) -> SupplyRequest:
+        """A request as it stands. Raises ActionRefused when there is none."""
+        events = await asyncio.to_thread(self.store.events, number)
+        if not events:
+            raise ActionRefused(f"there is no request {number}")
+        return fold(events)
+
+    async def history(self, number: str) -> Sequence[ContractEvent]:
+        """All events of a request. Raises ActionRefused when there is none."""
+        events = await asyncio.to_thread(self.store.events, number)
+        if not events:
+            raise ActionRefused(f"there is no request {number}")
+        return events
+
+    def document(self, request: SupplyRequest) -> bytes:
+        """The latest revision of the document. Raises ActionRefused before it is prepared, or ArchiveError."""
+        if not request.document_sha256:
+            raise ActionRefused(f"{request.number} has no document yet")
+        return self.archive.get(request.document_sha256, "pdf")
+
+    def deadline(self, request: SupplyRequest) -> Deadline:
+        """The day by which supply should be energised."""
+        return workdays.deadline(workdays.vietnam(), request.applied_at, self.settings.rules.working_days)
+
+    async def apply(self, customer: Customer, supply: Supply, actor: str) -> SupplyRequest:
+        """A new request."""
+        return await self._applied(RequestKind.NEW, customer, supply, actor, "")
+
+    async def change(
+        self, number: str, kind: RequestKind, actor: str, *, tariff_class: str = "", customer_name: str = ""
+    ) -> SupplyRequest:
+        """A request to amend or terminate the contract of ``number``; it is signed like a new one.
+
+        Raises ActionRefused unless that contract is active.
+        """
+        request = await self.request(number)
+        if request.state is not State.ACTIVE:
+            raise ActionRefused(f"{number} is in state {request.state}: only an active contract is {_PAST[kind]}")
+        customer = replace(request.customer, name=customer_name or request.customer.name)
+        supply = replace(request.supply, tariff_class=tariff_class or request.supply.tariff_class)
+        return await self._applied(kind, customer, supply, actor, number)
+
+    async def act(
+        self, number: str, action: Action, actor: str, details: Mapping[str, Any] | None = None
+    ) -> SupplyRequest:
+        """A step without a document: survey, offer, energise, reject, … Raises ActionRefused."""
+        async with self.lock(number):
+            return await self.step(await self.request(number), action, actor, details or {})
+
+    async def install_meter(self, number: str, meter: MeterInstallation, actor: str) -> SupplyRequest:
+        """The field team's report: serial, start registers, photo. Raises ActionRefused."""
+        return await self.act(number, Action.INSTALL_METER, actor, {"meter": asdict(meter)})
+
+    async def activate(self, number: str, actor: str) -> SupplyRequest:
+        """Let the contract hold: a new one from now, an amendment in place of its predecessor, a termination ends it.
+
+        Raises ActionRefused, or StoreRejected when another contract holds for the metering point.
+        """
+        async with self.lock(number):
+            request = await self.request(number)
+            now = self.clock()
+            start = max(now, request.effective_from or now)
+            if request.kind is RequestKind.NEW:
+                return await self.step(request, Action.ACTIVATE, actor, {"valid_from": start})
+            before = await self.request(request.predecessor)
+            ending = {"valid_to": start, "successor": number}
+            if request.kind is RequestKind.TERMINATION:
+                own = self._next(request, Action.TERMINATE, actor, ending)
+                return await self._settle(request, own, [(before, self._next(before, Action.TERMINATE, actor, ending))])
+            details: dict[str, Any] = {"valid_from": start}
+            if before.meter is not None:
+                details["meter"] = asdict(before.meter)
+            own = self._next(request, Action.ACTIVATE, actor, details)
+            return await self._settle(request, own, [(before, self._next(before, Action.AMEND, actor, ending))])
+
+    async def step(
+        self,
+        request: SupplyRequest,
+        action: Action,
+        actor: str,
+        details: Mapping[str, Any],
+        document_sha256: str = "",
+        evidence: Mapping[str, str] | None = None,
+    ) -> SupplyRequest:
+        """Announce and store one event. Raises ActionRefused when it may not follow or somebody was first."""
+        event = self._next(request, action, actor, details, document_sha256)
+        return await self._settle(request, event, [], evidence or {})
+
+    async def recover(self) -> int:
+        """Tell the store what the journal announced and the store never heard. Returns how many events."""
+        told = 0
+        known: dict[str, list[ContractEvent]] = {}
+        for event, _ in self.archive.announced():
+            if event.request not in known:
+                known[event.request] = list(await asyncio.to_thread(self.store.events, event.request))
+            events = known[event.request]
+            if event.sequence != len(events) + 1:
+                continue
+            request = fold([*events, event])
+            if await asyncio.to_thread(self.store.append, [(event, request.record())]):
+                events.append(event)
+                told += 1
+        if told:
+            log.warning("Contracts: %d events of the journal were missing in the store and have been added", told)
+        return told
+
+    async def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
+        """What billing asks before it bills a metering point."""
+        return await asyncio.to_thread(self.store.valid_contract, metering_point, at)
+
+    async def _applied(
+        self, kind: RequestKind, customer: Customer, supply: Supply, actor: str, predecessor: str
+    ) -> SupplyRequest:
+        now = self.clock()
+        ordinal = await asyncio.to_thread(self.store.next_number)
+        number = f"{_PREFIX[kind]}-{workdays.local_day(now).year}-{ordinal:06d}"
+        details = {
+            "kind": kind.value,
+            "customer": asdict(customer),
+            "supply": asdict(supply),
+            "predecessor": predecessor,
+        }
+        event = ContractEvent(number, 1, now, actor, Action.APPLY, "", details)
+        request = fold([event])
+        self.archive.announce(event, {})
+        await asyncio.to_thread(self.store.append, [(event, request.record())])
+        log.info("%s: %s applied for %s", number, kind, supply.metering_point)
+        return request
+
+    def _next(
+        self,
+        request: SupplyRequest,
+        action: Action,
+        actor: str,
+        details: Mapping[str, Any],
+        document_sha256: str = "",
+    ) -> ContractEvent:
+        if refusal := allowed(request, action):
+            raise ActionRefused(refusal)
+        return ContractEvent(
+            request.number, request.sequence + 1, self.clock(), actor, action, document_sha256, dict(details)
+        )
+
+    async def _settle(
+        self,
+        request: SupplyRequest,
+        event: ContractEvent,
+        others: Sequence[tuple[SupplyRequest, ContractEvent]],
+        evidence: Mapping[str, str] | None = None,
+    ) -> SupplyRequest:
+        steps = [(request, event), *others]
+        moved = [after(before, each) for before, each in steps]
+        for _, each in steps:
+            self.archive.announce(each, evidence or {})
+        stored = await asyncio.to_thread(
+            self.store.append, [(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)]
+        )
+        if not stored:
+            raise ActionRefused(f"{request.number}: somebody else was first; look at it again")
+        log.info("%s: %s by %s, now %s", request.number, event.action, event.actor, moved[0].state)
+        return moved[0]
+
+
+_PREFIX = {RequestKind.NEW: "HD", RequestKind.AMENDMENT: "PL", RequestKind.TERMINATION: "CD"}
+_PAST = {RequestKind.NEW: "made", RequestKind.AMENDMENT: "amended", RequestKind.TERMINATION: "terminated"}

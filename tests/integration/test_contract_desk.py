@@ -1,0 +1,418 @@
+"""The contract desk with a real authority, token and HTTP doors; the store in memory and in PostgreSQL."""
+
+import asyncio
+import hashlib
+import io
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import PdfSignatureMetadata, PdfSigner
+from pyhanko.sign.fields import SigSeedSubFilter
+
+from historian.contracts import ContractDatabase
+from scada import hashchain
+from scada.contracts.archive import Archive
+from scada.contracts.desk import ContractDesk
+from scada.contracts.execution import Execution
+from scada.contracts.export import export
+from scada.contracts.keys import RemoteCredential, TokenSigner, remote
+from scada.contracts.reasons import NotAccepted, Reason
+from scada.contracts.request import ActionRefused
+from scada.contracts.settings import ContractSettings, SellerSettings
+from scada.contracts.token import TokenProcess
+from scada.contracts.upkeep import Upkeep
+from scada.contracts.verdict import Outcome
+from scada.contracts.verify import verify
+from scada.model.contract import (
+    Action,
+    ContractEvent,
+    ContractRecord,
+    ContractStore,
+    MeterInstallation,
+    RequestKind,
+    State,
+)
+from scada.model.errors import StoreRejected
+from scada.pki import servers
+from scada.pki.profiles import DAY_US, YEAR_US
+from scada.pki.remote import Credential, RemoteSigning
+from tests.fakes_contracts import BUYER, NOW, SELLER, SUPPLY, MemoryContractStore, World, asn1, signer_of, world
+from tests.fakes_softhsm import SoftToken, soft_token
+
+pytestmark = pytest.mark.integration
+
+ACTOR = "sample clerk"
+METER = MeterInstallation(700000001, {"1.8.0": 120, "2.8.0": 0}, hashlib.sha256(b"photo").hexdigest(), NOW)
+SETTINGS = ContractSettings(seller=SellerSettings(SELLER.name, SELLER.identity, SELLER.address))
+
+
+@pytest.fixture(scope="module")
+def shared_world() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+@pytest.fixture
+def here(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+@pytest.fixture(scope="module")
+def token(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SoftToken, object]]:
+    identity = shared_world.person(SELLER)
+    with soft_token(tmp_path_factory.mktemp("token"), identity) as made:
+        yield made, identity
+
+
+class Office:
+    """A desk with everything that belongs to it."""
+
+    def __init__(
+        self, here: World, store: ContractStore, archive: Archive, process: TokenProcess, seller: object
+    ) -> None:
+        self.world, self.store, self.archive, self.process = here, store, archive, process
+        self.desk = ContractDesk(store, archive, here.trust, SETTINGS, here.clock)
+        certificate = asn1(seller)  # type: ignore[arg-type]  # Identity, kept opaque here
+        self.execution = Execution(self.desk, TokenSigner(process, certificate, here.trust.intermediates))
+        self.upkeep = Upkeep(self.desk)
+        self.buyer = signer_of(here.person())
+
+    async def prepared(self) -> str:
+        request = await self.desk.apply(BUYER, SUPPLY, ACTOR)
+        await self.desk.act(request.number, Action.SURVEY, ACTOR)
+        await self.desk.act(request.number, Action.OFFER, ACTOR, {"offer": {"connection_fee": 0}})
+        return (await self.execution.prepare(request.number, ACTOR)).number
+
+    async def buyer_signed(self) -> str:
+        number = await self.prepared()
+        await self.execution.sign_as_buyer(number, self.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+        return number
+
+    async def active(self) -> str:
+        number = await self.buyer_signed()
+        await self.execution.sign_as_seller(number, ACTOR)
+        await self.desk.install_meter(number, METER, ACTOR)
+        await self.desk.act(number, Action.ENERGISE, ACTOR)
+        await self.desk.activate(number, ACTOR)
+        return number
+
+
+@pytest.fixture
+async def office(here: World, token: tuple[SoftToken, object], tmp_path: Path) -> AsyncIterator[Office]:
+    async with TokenProcess(token[0].token) as process:
+        with Archive(tmp_path / "contracts") as archive:
+            yield Office(here, MemoryContractStore(), archive, process, token[1])
+
+
+@pytest.fixture
+async def stored_office(
+    here: World, token: tuple[SoftToken, object], tmp_path: Path, database: str
+) -> AsyncIterator[Office]:
+    async with TokenProcess(token[0].token) as process:
+        with Archive(tmp_path / "contracts") as archive, ContractDatabase(database, application="test") as store:
+            yield Office(here, store, archive, process, token[1])
+
+
+async def test_from_application_to_active_and_on_to_the_amendment_and_the_end(stored_office: Office) -> None:
+    office = stored_office
+    number = await office.active()
+    request = await office.desk.request(number)
+    assert request.state is State.ACTIVE
+    verdict = await verify(office.desk.document(request), office.world.trust, NOW)
+    assert verdict.outcome is Outcome.VALID
+    assert [(each.field, each.signer, each.level) for each in verdict.signatures] == [
+        ("BenMua", BUYER.name, "B-LT"),
+        ("BenBan", SELLER.name, "B-LTA"),
+    ]
+    held = await office.desk.valid_contract(SUPPLY.metering_point, NOW)
+    assert held is not None
+    assert (held.request, held.meter_serial, held.start_registers) == (number, METER.serial, METER.start_registers)
+    assert await office.desk.valid_contract(SUPPLY.metering_point, NOW - 1) is None
+
+    office.world.clock.time = NOW + DAY_US
+    change = await office.desk.change(number, RequestKind.AMENDMENT, ACTOR, tariff_class="business")
+    await office.execution.prepare(change.number, ACTOR)
+    await office.execution.sign_as_buyer(change.number, office.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+    await office.execution.sign_as_seller(change.number, ACTOR)
+    await office.desk.activate(change.number, ACTOR)
+    before = await office.desk.valid_contract(SUPPLY.metering_point, NOW + DAY_US - 1)
+    now = await office.desk.valid_contract(SUPPLY.metering_point, NOW + DAY_US)
+    assert before is not None
+    assert now is not None
+    assert (before.request, before.tariff_class) == (number, "residential")
+    assert (now.request, now.tariff_class, now.meter_serial) == (change.number, "business", METER.serial)
+
+    office.world.clock.time = NOW + 2 * DAY_US
+    end = await office.desk.change(change.number, RequestKind.TERMINATION, ACTOR)
+    await office.execution.prepare(end.number, ACTOR)
+    await office.execution.sign_as_buyer(end.number, office.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+    await office.execution.sign_as_seller(end.number, ACTOR)
+    await office.desk.activate(end.number, ACTOR)
+    assert await office.desk.valid_contract(SUPPLY.metering_point, NOW + 2 * DAY_US) is None
+    assert (await office.desk.request(change.number)).state is State.TERMINATED
+    assert (await office.desk.request(number)).state is State.AMENDED
+    assert office.archive.verify().intact
+
+
+async def test_a_second_contract_for_a_metering_point_never_holds(stored_office: Office) -> None:
+    await stored_office.active()
+    second = await stored_office.buyer_signed()
+    await stored_office.execution.sign_as_seller(second, ACTOR)
+    await stored_office.desk.install_meter(second, METER, ACTOR)
+    await stored_office.desk.act(second, Action.ENERGISE, ACTOR)
+    with pytest.raises(StoreRejected):
+        await stored_office.desk.activate(second, ACTOR)
+    held = await stored_office.desk.valid_contract(SUPPLY.metering_point, NOW)
+    assert held is not None
+    assert held.request != second
+
+
+async def test_the_buyer_signs_at_a_remote_service(office: Office) -> None:
+    number = await office.prepared()
+    identity = office.world.person()
+    service = RemoteSigning({"sample": Credential(identity, "token-1", "4711")})
+    listener = servers.listening_socket()
+    with servers.served(service.application(), listener):
+        where = RemoteCredential(servers.base_url(listener), "sample", "token-1", "4711")
+        async with remote(where, 5.0) as signer:
+            await office.execution.sign_as_buyer(number, signer, ACTOR)
+        assert (await office.desk.request(number)).state is State.BUYER_SIGNED
+        other = await office.prepared()
+        async with remote(replace(where, pin="0000"), 5.0) as signer:
+            with pytest.raises(NotAccepted) as refused:
+                await office.execution.sign_as_buyer(other, signer, ACTOR)
+        assert [found.reason for found in refused.value.findings] == [Reason.REMOTE_SIGNING_FAILED]
+    with pytest.raises(NotAccepted):
+        async with remote(where, 1.0):
+            pass
+
+
+async def test_without_a_time_stamp_the_contract_waits_and_is_signed_later(office: Office) -> None:
+    number = await office.buyer_signed()
+    office.world.doors.tsa = None
+    with pytest.raises(NotAccepted):
+        await office.execution.sign_as_seller(number, ACTOR)
+    waiting = await office.desk.request(number)
+    assert (waiting.state, waiting.waiting_since) == (State.BUYER_SIGNED, NOW)
+    assert Reason.TSA_DOWN.en in waiting.waiting
+    still = await office.execution.retry_waiting("night")
+    assert [number for number, _ in still.waiting] == [number]
+    office.world.reset()
+    done = await office.execution.retry_waiting("night")
+    assert done.signed == (number,)
+    after = await office.desk.request(number)
+    assert (after.state, after.waiting) == (State.SELLER_SIGNED, "")
+
+
+async def test_an_upload_waits_for_the_time_stamp_and_needs_no_buyer_again(office: Office) -> None:
+    number = await office.prepared()
+    request = await office.desk.request(number)
+    signed = await _signed_elsewhere(office, office.desk.document(request))
+    office.world.doors.tsa = None
+    with pytest.raises(NotAccepted):
+        await office.execution.upload(number, signed, BUYER.name)
+    office.world.reset()
+    assert (await office.execution.retry_waiting("night")).signed == (number,)
+    await office.execution.sign_as_seller(number, ACTOR)
+    final = await office.desk.request(number)
+    verdict = await verify(office.desk.document(final), office.world.trust, NOW)
+    assert verdict.outcome is Outcome.VALID
+    assert office.desk.document(final).startswith(signed)
+
+
+async def _signed_elsewhere(office: Office, prepared: bytes) -> bytes:
+    """A plain PAdES B-B signature, as signing programs without our services make it."""
+    meta = PdfSignatureMetadata(field_name="BenMua", md_algorithm="sha256", subfilter=SigSeedSubFilter.PADES)
+    writer = IncrementalPdfFileWriter(io.BytesIO(prepared))
+    out = await PdfSigner(meta, office.buyer).async_sign_pdf(writer, existing_fields_only=True)  # type: ignore[arg-type]  # a pyHanko signer
+    return bytes(out.getvalue())
+
+
+async def test_two_persons_signing_at_once_make_one_signature(office: Office) -> None:
+    number = await office.buyer_signed()
+    results = await asyncio.gather(
+        office.execution.sign_as_seller(number, "sample clerk 1"),
+        office.execution.sign_as_seller(number, "sample clerk 2"),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in results) == ["ActionRefused", "SupplyRequest"]
+    document = office.desk.document(await office.desk.request(number))
+    assert len((await verify(document, office.world.trust, NOW)).signatures) == 2
+
+
+async def test_a_writer_in_another_process_is_refused_by_the_store(office: Office) -> None:
+    number = await office.buyer_signed()
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+
+    def another() -> None:
+        store.before_append = lambda: None
+        events = store.stored[number]
+        other = replace(events[-1], sequence=len(events) + 1, action=Action.REJECT, details={"reason": "sample"})
+        store.stored[number] = [*events, other]
+
+    store.before_append = another
+    with pytest.raises(ActionRefused, match="somebody else was first"):
+        await office.execution.sign_as_seller(number, ACTOR)
+    assert (await office.desk.request(number)).state is State.REJECTED
+
+
+class _Crash(Exception):
+    """The process dies here."""
+
+
+async def test_killed_between_signing_and_storing_nothing_is_lost_and_nothing_doubled(office: Office) -> None:
+    number = await office.buyer_signed()
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+
+    def die() -> None:
+        raise _Crash
+
+    store.before_append = die
+    with pytest.raises(_Crash):
+        await office.execution.sign_as_seller(number, ACTOR)
+    store.before_append = lambda: None
+    assert (await office.desk.request(number)).state is State.BUYER_SIGNED
+    assert await office.desk.recover() == 1
+    assert await office.desk.recover() == 0
+    request = await office.desk.request(number)
+    assert request.state is State.SELLER_SIGNED
+    assert (await verify(office.desk.document(request), office.world.trust, NOW)).outcome is Outcome.VALID
+    with pytest.raises(ActionRefused):
+        await office.execution.sign_as_seller(number, ACTOR)
+
+
+async def test_a_token_pulled_in_mid_batch_leaves_the_rest_waiting(here: World, tmp_path: Path) -> None:
+    seller = here.person(SELLER)
+    with soft_token(tmp_path / "hsm", seller) as soft:
+        async with TokenProcess(soft.token) as process:
+            with Archive(tmp_path / "contracts") as archive:
+                office = Office(here, MemoryContractStore(), archive, process, seller)
+                numbers = [await office.buyer_signed() for _ in range(4)]
+                first = await office.execution.sign_batch(numbers[:2], ACTOR)
+                process.stop()
+                away = soft.folder.with_name("away")
+                soft.folder.rename(away)
+                second = await office.execution.sign_batch(numbers[2:], ACTOR)
+                assert (first.signed, second.signed) == (tuple(numbers[:2]), ())
+                assert [number for number, _ in second.waiting] == numbers[2:]
+                assert all(Reason.TOKEN_GONE.en in why for _, why in second.waiting)
+                away.rename(soft.folder)
+                process.stop()
+                assert (await office.execution.retry_waiting(ACTOR)).signed == tuple(numbers[2:])
+
+
+async def test_a_contract_verifies_ten_years_on_without_network_when_it_was_renewed(
+    office: Office, tmp_path: Path
+) -> None:
+    number = await office.active()
+    signed = office.desk.document(await office.desk.request(number))
+    assert (await office.upkeep.renew_due("night")).renewed == ()
+    for years in (4.8, 9.5):
+        office.world.clock.time = int(NOW + years * YEAR_US)
+        office.world.pki.renew_time_stamper(office.world.clock())
+        assert (await office.upkeep.renew_due("night")).renewed == (number,)
+    target = await export(office.desk, number, tmp_path / "export")
+    ten_years_on = NOW + 10 * YEAR_US
+    offline = replace(office.world.trust, tsa_url="http://127.0.0.1:1/none")
+    office.world.doors.ocsp = office.world.doors.crl = office.world.doors.tsa = None
+    renewed = (target / "contract.pdf").read_bytes()
+    verdict = await verify(renewed, offline, ten_years_on)
+    assert (verdict.outcome, verdict.findings) == (Outcome.VALID, ())
+    assert {each.time for each in verdict.signatures} == {NOW}
+    lapsed = await verify(signed, offline, ten_years_on)
+    assert lapsed.outcome is Outcome.INDETERMINATE
+    assert Reason.ARCHIVE_LAPSED in {found.reason for found in lapsed.findings}
+
+    assert _sums_agree(target)
+    assert hashchain.verify(target / "journal.jsonl", office.archive.head).intact
+    assert json.loads((target / "report.json").read_text())["outcome"] == "VALID"
+    revisions = sorted(path.name for path in (target / "revisions").iterdir())
+    assert revisions == [
+        "04-prepare.pdf", "05-sign-buyer.pdf", "06-sign-seller.pdf", "10-renew.pdf", "11-renew.pdf"
+    ]  # fmt: skip
+
+
+def _sums_agree(folder: Path) -> bool:
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+async def test_a_silent_time_stamper_stops_the_renewal_and_says_so(office: Office) -> None:
+    number = await office.active()
+    office.world.clock.time = int(NOW + 4.9 * YEAR_US)
+    office.world.doors.tsa = None
+    outcome = await office.upkeep.renew_due("night")
+    assert outcome.renewed == ()
+    assert [entry[0] for entry in outcome.not_renewed] == [number]
+    assert Reason.TSA_DOWN.en in outcome.not_renewed[0][1]
+
+
+async def test_a_late_request_is_reminded_once_a_day_and_an_unsigned_one_expires(office: Office) -> None:
+    number = await office.prepared()
+    office.world.clock.time = NOW + 8 * DAY_US
+    assert (await office.upkeep.day("night")).reminded == (number,)
+    assert (await office.upkeep.day("night")).reminded == ()
+    office.world.clock.time = NOW + 31 * DAY_US
+    assert (await office.upkeep.day("night")).expired == (number,)
+    with pytest.raises(ActionRefused, match="expired"):
+        await office.execution.sign_as_buyer(number, office.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+
+
+async def test_a_changed_object_or_journal_is_found(office: Office) -> None:
+    await office.buyer_signed()
+    victim = next((office.archive.folder / "objects").glob("*/*.pdf"))
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes() + b" ")
+    verdict = office.archive.verify()
+    assert verdict.chain.intact
+    assert verdict.faults == (f"object {victim.stem} was changed",)
+
+
+@pytest.mark.parametrize("kind", ["memory", "database"])
+def test_stores_agree_on_what_a_store_is(kind: str, request: pytest.FixtureRequest) -> None:
+    store: ContractStore
+    if kind == "memory":
+        store = MemoryContractStore()
+    else:
+        store = ContractDatabase(request.getfixturevalue("database"), application="test")
+    try:
+        _judge(store)
+    finally:
+        if isinstance(store, ContractDatabase):
+            store.close()
+
+
+def _judge(store: ContractStore) -> None:
+    record = ContractRecord(
+        "HD-1", RequestKind.NEW, State.ACTIVE, BUYER.name, BUYER.identity, "P-1", "residential", 7, {"1.8.0": 5}, NOW,
+        None, "", "", NOW,
+    )  # fmt: skip
+    event = ContractEvent("HD-1", 1, NOW, ACTOR, Action.APPLY, "a" * 64, {"ghi chú": ["đã ký", 1]})
+    assert store.append([(event, record)])
+    assert not store.append([(event, record)])
+    assert not store.append([(replace(event, sequence=3), record)])
+    assert tuple(store.events("HD-1")) == (event,)
+    assert tuple(store.events("HD-9")) == ()
+    assert tuple(store.records()) == (record,)
+    assert tuple(store.records((State.EXPIRED,))) == ()
+    assert store.valid_contract("P-1", NOW) == record
+    assert store.valid_contract("P-1", NOW - 1) is None
+    other = replace(record, request="HD-2")
+    with pytest.raises(StoreRejected):
+        store.append([(replace(event, request="HD-2"), other)])
+    assert tuple(store.events("HD-2")) == ()
+    ended = replace(record, valid_to=NOW + 5)
+    later = replace(other, valid_from=NOW + 5)
+    both = [(replace(event, request="HD-2"), later), (replace(event, sequence=2), ended)]
+    assert store.append(both)
+    assert store.valid_contract("P-1", NOW + 5) == later
+    assert store.valid_contract("P-1", NOW + 4) == ended
+    assert store.next_number() < store.next_number()
