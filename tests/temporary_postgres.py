@@ -1,12 +1,14 @@
 """A PostgreSQL cluster of a test's own, to be killed and frozen at will. Not for tests that need only a database."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import psutil
 import psycopg
@@ -23,20 +25,19 @@ max_connections = 20
 
 
 class TemporaryPostgres:
-    """One cluster in a folder. ``fsync`` stays on: the tests are about what survives."""
+    """One cluster in a folder of its own. ``fsync`` stays on: the tests are about what survives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
-        self._folder = folder / "cluster"
+        # not below pytest's folder, which only its own user may enter and every session of pytest locks again
+        self._folder = Path(mkdtemp(prefix="postgres-")) / "cluster"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._folder.mkdir()
         self._as_root = os.geteuid() == 0
         if self._as_root:
-            for parent in (folder, *folder.parents):
-                if parent.owner() == "root" and parent != Path("/") and parent != Path("/tmp"):
-                    parent.chmod(0o755)
+            self._folder.parent.chmod(0o711)
             subprocess.run(["chown", "postgres:", self._folder], check=True)
         self._run("initdb", "--pgdata", self._folder, "--username", "postgres", "--auth", "trust", "--no-sync")
         with (self._folder / "postgresql.conf").open("a") as settings:
@@ -85,8 +86,9 @@ class TemporaryPostgres:
         return self.dsn(database)
 
     def stop(self) -> None:
-        """Stop, without waiting for sessions to end."""
-        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self._folder)
+        """End the server and remove its files."""
+        self.kill()
+        shutil.rmtree(self._folder.parent)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if self._as_root else []

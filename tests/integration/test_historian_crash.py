@@ -32,8 +32,8 @@ def wall_clock() -> int:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporaryPostgres]:
-    server = TemporaryPostgres(tmp_path_factory.mktemp("postgres"))
+def postgres() -> Iterator[TemporaryPostgres]:
+    server = TemporaryPostgres()
     yield server
     server.stop()
 
