@@ -91,6 +91,7 @@ class LoadFlow:
         self._number_couplers()
         self._closed = self.topology.normal_positions() == 2
         self._taps = self.neutral_taps()
+        self._loads = self.peak_loads()
 
     def neutral_taps(self) -> NDArray[np.int64]:
         """The neutral tap position of every transformer, shape (transformers,), station by station."""
@@ -188,17 +189,19 @@ class LoadFlow:
         if moved.size:
             self._network.update_switches(id=self._switch_ids[moved], open=~closed[moved])
         self._closed = closed.copy()
-        if self._load_ids:
+        loads_changed = not (np.array_equal(p_mw, self._loads[0]) and np.array_equal(q_mvar, self._loads[1]))
+        if self._load_ids and loads_changed:
             self._network.update_loads(id=self._load_ids, p0=p_mw, q0=q_mvar)
         stepped = np.flatnonzero(tap != self._taps)
         if stepped.size:
             names = [self._transformer_ids[index] for index in stepped.tolist()]
             self._network.update_3_windings_transformers(id=names, ratio_tap_position1=tap[stepped])
         self._taps = tap.copy()
-        if self._infeed_ids:
+        if self._infeed_ids and loads_changed:
             share = float(p_mw.sum()) / self._peak_mw if self._peak_mw else 1.0
             scheduled = [each.p_mw * share for each in self._province.infeeds]
             self._network.update_generators(id=self._infeed_ids, target_p=scheduled)
+        self._loads = (p_mw.copy(), q_mvar.copy())
 
     def _alive(self, closed: NDArray[np.bool_], failed: list[int]) -> NDArray[np.bool_]:
         """Nodes in an island with an infeed and a solution, shape (nodes,)."""

@@ -111,6 +111,21 @@ class Topology:
         """Nodes joined by the conducting devices, lines and transformers; shapes as in ``sections``."""
         return self._joined(conducting, self._lines, self._windings)
 
+    @property
+    def line_edges(self) -> IndexArray:
+        """The nodes at both ends of every line, shape (lines, 2)."""
+        return self._lines
+
+    @property
+    def winding_edges(self) -> IndexArray:
+        """The node of the first winding and that of each of its transformer's, shape (windings, 2)."""
+        return self._windings
+
+    @property
+    def source_nodes(self) -> IndexArray:
+        """Where the infeeds supply the province, shape (infeeds,)."""
+        return self._sources
+
     def dead_loads(self, state: NetworkState) -> tuple[Load, ...]:
         """Loads certainly without supply."""
         dead = state.energised[self.load_nodes] == Certainty.NO
