@@ -93,7 +93,7 @@ def entries(path: Path) -> Iterator[Entry]:
     """The entries as they stand. Raises ChainError at a line that is none."""
     with path.open(encoding="utf-8") as lines:
         for number, text in enumerate(lines, start=1):
-            yield _parsed(text, number)
+            yield parsed(text, number)
 
 
 def verify(path: Path, head: str = "") -> ChainVerdict:
@@ -103,7 +103,7 @@ def verify(path: Path, head: str = "") -> ChainVerdict:
         return ChainVerdict(0, GENESIS, "" if seen else "the chain is gone")
     try:
         for entry in entries(path):
-            if fault := _fault(entry, count + 1, previous):
+            if fault := fault_in(entry, count + 1, previous):
                 return ChainVerdict(count, previous, fault)
             previous, count = entry.hash, count + 1
             seen = seen or entry.hash == head
@@ -112,7 +112,8 @@ def verify(path: Path, head: str = "") -> ChainVerdict:
     return ChainVerdict(count, previous, "" if seen else f"entries were cut off after number {count}")
 
 
-def _fault(entry: Entry, sequence: int, previous: str) -> str:
+def fault_in(entry: Entry, sequence: int, previous: str) -> str:
+    """'' when ``entry`` is number ``sequence``, follows the hash ``previous`` and is as it was written."""
     if entry.sequence != sequence:
         return f"entry {sequence}: numbered {entry.sequence}; an entry was removed, inserted or moved"
     if entry.previous != previous:
@@ -182,7 +183,8 @@ class HashChain:
             os.fsync(self._file.fileno())
 
 
-def _parsed(text: str, number: int) -> Entry:
+def parsed(text: str, number: int) -> Entry:
+    """The entry in a line of the file; ``number`` is for the message. Raises ChainError."""
     try:
         content = json.loads(text)
         body = dict(content["body"]) if "body" in content else None

@@ -1,0 +1,224 @@
+"""The journal: what was asked, decided, sent and seen, in a hash chain, one segment for each tenure.
+
+The first entry of a segment names the last one of the segment before, so the segments form one chain; signed
+checkpoints bind it to the desk's key. An entry is on the disk when ``append`` returns.
+
+Knows segments, checkpoints and how to judge them. Does not know what entries mean, except for the few kinds that carry
+state from one tenure to the next (``recovery``).
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from scada.control.tenure import Tenure, segment, segments
+from scada.hashchain import GENESIS, ChainError, Entry, HashChain, entries, fault_in, parsed
+
+CHECKPOINT_EVERY: Final = 50
+TENURE: Final = "tenure"
+CHECKPOINT: Final = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalVerdict:
+    """What verification found. ``broken`` is '' when every entry stands where and as it was written."""
+
+    segments: int
+    entries: int
+    checkpoints: int
+    head: str
+    broken: str = ""
+    late: tuple[str, ...] = ()
+    """Entries a desk wrote after another had taken control: genuine, but without authority to send anything."""
+
+    @property
+    def intact(self) -> bool:
+        """True when nothing was changed, removed, inserted or moved."""
+        return not self.broken
+
+
+class Journal:
+    """The one writer of the segment of its tenure."""
+
+    def __init__(self, folder: Path, tenure: Tenure, key: ec.EllipticCurvePrivateKey) -> None:
+        """Open the segment ``take`` created. Raises ChainError."""
+        self._chain = HashChain(segment(folder, tenure.token))
+        self._key = key
+        self._since_checkpoint = 0
+        self.token = tenure.token
+        self.last_time = 0
+
+    @property
+    def head(self) -> str:
+        """The hash of the last entry."""
+        return self._chain.head
+
+    def append(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
+        """Add an entry; it is on the disk when this returns. Raises ChainError."""
+        entry = self._chain.append(kind, body, now)
+        self.last_time = max(self.last_time, now)
+        self._since_checkpoint += 1
+        if self._since_checkpoint >= CHECKPOINT_EVERY:
+            self.checkpoint(now)
+        return entry
+
+    def checkpoint(self, now: int) -> None:
+        """Sign the chain as it stands. Raises ChainError."""
+        if self._since_checkpoint == 0:
+            return
+        signature = self._key.sign(_checkpoint_text(self.token, self.head), ec.ECDSA(hashes.SHA256()))
+        self._chain.append(CHECKPOINT, {"head": self.head, "signature": base64.b64encode(signature).decode()}, now)
+        self._since_checkpoint = 0
+
+    def close(self, now: int) -> None:
+        """Sign the end and give the file back."""
+        try:
+            self.checkpoint(now)
+        finally:
+            self._chain.close()
+
+
+def journal_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """The desk's key, made at the first start; its public half lies beside it in ``journal.pub``."""
+    path = folder / "journal.key"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        path.touch(mode=0o600)
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / "journal.pub").write_bytes(public)
+    loaded = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise ChainError(f"{path} is no ECDSA key")
+    return loaded
+
+
+def public_key(path: Path) -> ec.EllipticCurvePublicKey:
+    """The public key in a PEM file. Raises ChainError."""
+    try:
+        loaded = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ChainError(f"{path} cannot be read: {error}") from None
+    if not isinstance(loaded, ec.EllipticCurvePublicKey):
+        raise ChainError(f"{path} is no ECDSA key")
+    return loaded
+
+
+def previous_end(folder: Path, token: int) -> dict[str, Any]:
+    """Where the segments before ``token`` ended, for the first entry of the next."""
+    before = [path for path in segments(folder) if int(path.stem) < token]
+    if not before:
+        return {"token": 0, "sequence": 0, "head": GENESIS}
+    sequence, head = 0, GENESIS
+    for entry in whole_entries(before[-1]):
+        sequence, head = entry.sequence, entry.hash
+    return {"token": int(before[-1].stem), "sequence": sequence, "head": head}
+
+
+def whole_entries(path: Path) -> Iterator[Entry]:
+    """The entries of a segment somebody may still be writing to: a last line that is not whole yet is left out."""
+    with path.open("rb") as lines:
+        number = 0
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield parsed(line.decode(), number)
+
+
+def verify_journal(folder: Path, key: ec.EllipticCurvePublicKey | None = None) -> JournalVerdict:
+    """Judge every entry of every segment, offline; without the public ``key`` checkpoints are not judged."""
+    walk = _Walk(key)
+    for path in segments(folder):
+        try:
+            walk.segment(path)
+        except (ChainError, UnicodeDecodeError) as error:
+            return walk.verdict(f"segment {path.stem}, {error}")
+    return walk.verdict("")
+
+
+class _Walk:
+    """One pass over the segments."""
+
+    def __init__(self, key: ec.EllipticCurvePublicKey | None) -> None:
+        self._key = key
+        self._segments = 0
+        self._entries = 0
+        self._checkpoints = 0
+        self._head = GENESIS
+        self._token = 0
+        self._sequence_of: dict[str, int] = {GENESIS: 0}
+        self._late: list[str] = []
+
+    def segment(self, path: Path) -> None:
+        before, before_token = self._sequence_of, self._token
+        self._sequence_of, self._token = {}, int(path.stem)
+        previous = GENESIS
+        for count, entry in enumerate(entries(path), start=1):
+            if fault := fault_in(entry, count, previous):
+                raise ChainError(fault)
+            self._judge(entry, before, before_token)
+            previous = self._head = entry.hash
+            self._sequence_of[entry.hash] = count
+            self._entries += 1
+        self._segments += 1
+
+    def _judge(self, entry: Entry, before: Mapping[str, int], before_token: int) -> None:
+        if entry.sequence == 1:
+            self._join(entry, before, before_token)
+        elif entry.kind == CHECKPOINT:
+            self._check(entry)
+
+    def _join(self, entry: Entry, before: Mapping[str, int], before_token: int) -> None:
+        if entry.kind != TENURE:
+            raise ChainError("entry 1: is no beginning of a tenure; the beginning was removed")
+        said = body_of(entry)["previous"]
+        if said["token"] != before_token and said["sequence"]:
+            raise ChainError(f"entry 1: follows segment {said['token']:06d}, which is not there")
+        if said["token"] != before_token or (said["head"] not in before and said["sequence"]):
+            raise ChainError(
+                f"entry 1: segment {before_token:06d} does not hold the entry it follows; its end was cut off"
+            )
+        last = len(before)
+        if said["sequence"] and last > said["sequence"]:
+            self._late.append(f"segment {before_token:06d}: entries {said['sequence'] + 1} to {last}")
+
+    def _check(self, entry: Entry) -> None:
+        body = body_of(entry)
+        if body["head"] != entry.previous:
+            raise ChainError(f"entry {entry.sequence}: signs another entry than the one before it")
+        if self._key is not None:
+            text = _checkpoint_text(self._token, body["head"])
+            try:
+                self._key.verify(base64.b64decode(body["signature"]), text, ec.ECDSA(hashes.SHA256()))
+            except (InvalidSignature, ValueError):
+                raise ChainError(f"entry {entry.sequence}: its signature is not this key's") from None
+        self._checkpoints += 1
+
+    def verdict(self, broken: str) -> JournalVerdict:
+        return JournalVerdict(self._segments, self._entries, self._checkpoints, self._head, broken, tuple(self._late))
+
+
+def body_of(entry: Entry) -> Mapping[str, Any]:
+    """The body of an entry of ours. Raises ChainError for a sealed one: the journal has none."""
+    if entry.body is None:
+        raise ChainError(f"entry {entry.sequence}: its content was taken away")
+    return entry.body
+
+
+def _checkpoint_text(token: int, head: str) -> bytes:
+    return f"gridscada journal {token} {head}".encode()

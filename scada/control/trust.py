@@ -1,0 +1,117 @@
+"""Whether a certificate is to be trusted now: path to the anchor, periods, usages, revocation (RFC 5280, 6).
+
+Knows the anchor and the revocation lists it was given. Does not know files, roles or what was signed. A list that is
+missing, badly signed or past its next update makes every certificate it should speak for untrusted: no news is not
+good news.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+
+LONGEST_PATH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The root everything hangs on, the intermediates we know, and the newest list of each issuer."""
+
+    anchor: x509.Certificate
+    intermediates: tuple[x509.Certificate, ...] = ()
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
+    proven: dict[tuple[bytes, bytes], bool] = field(default_factory=dict, compare=False)
+    """Which (certificate, issuer) signatures were verified before: they do not change, periods and lists do."""
+
+    def why_not(self, chain: Sequence[x509.Certificate], now: int) -> str:
+        """'' when the first certificate of ``chain`` is trusted for signing at ``now``, else why not."""
+        moment = datetime.fromtimestamp(now / 1e6, UTC)
+        candidates = (*chain[1:], *self.intermediates, self.anchor)
+        current = chain[0]
+        if fault := _signer_fault(current):
+            return fault
+        for _ in range(LONGEST_PATH):
+            name = current.subject.rfc4514_string()
+            if moment < current.not_valid_before_utc:
+                return f"certificate {name} is not valid before {current.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC"
+            if moment > current.not_valid_after_utc:
+                return f"certificate {name} expired on {current.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"
+            if current == self.anchor:
+                return ""
+            issuer = next((each for each in candidates if self._issued(current, each)), None)
+            if issuer is None:
+                return f"certificate {name} was issued by nobody we trust ({current.issuer.rfc4514_string()})"
+            if fault := _issuer_fault(issuer) or self._revocation_fault(current, issuer, moment):
+                return fault
+            current = issuer
+        return "the path of certificates is too long"
+
+    def _issued(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+        if certificate.issuer != issuer.subject:
+            return False
+        key = (certificate.fingerprint(hashes.SHA256()), issuer.fingerprint(hashes.SHA256()))
+        if key not in self.proven:
+            if len(self.proven) > 10_000:
+                self.proven.clear()
+            self.proven[key] = _signed_by(certificate, issuer)
+        return self.proven[key]
+
+    def _revocation_fault(self, certificate: x509.Certificate, issuer: x509.Certificate, moment: datetime) -> str:
+        name = certificate.subject.rfc4514_string()
+        mine = [each for each in self.lists if each.issuer == issuer.subject and _list_signed_by(each, issuer)]
+        if not mine:
+            return f"there is no revocation list of {issuer.subject.rfc4514_string()}"
+        newest = max(mine, key=lambda each: each.last_update_utc)
+        if newest.next_update_utc is None or moment > newest.next_update_utc:
+            return f"the revocation list of {issuer.subject.rfc4514_string()} is out of date"
+        entry = newest.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        if entry is not None:
+            return f"certificate {name} was revoked on {entry.revocation_date_utc:%Y-%m-%d %H:%M:%S} UTC"
+        return ""
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the DER certificate, lower-case hexadecimal: how the authority table names it."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _list_signed_by(revoked: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    try:
+        return revoked.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # other key types raise TypeError
+    except TypeError:
+        return False
+
+
+def _signer_fault(certificate: x509.Certificate) -> str:
+    name = certificate.subject.rfc4514_string()
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        return f"certificate {name} does not say what it is for"
+    if not usage.digital_signature or constraints.ca:
+        return f"certificate {name} is not for signing commands"
+    return ""
+
+
+def _issuer_fault(issuer: x509.Certificate) -> str:
+    try:
+        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+        constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        return f"{issuer.subject.rfc4514_string()} is no authority"
+    if not constraints.ca or not usage.key_cert_sign:
+        return f"{issuer.subject.rfc4514_string()} is no authority"
+    return ""
