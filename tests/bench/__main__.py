@@ -6,6 +6,7 @@ A bench is a module of this folder with ``async def run(seconds: float | None) -
 import argparse
 import asyncio
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def main() -> int:
         "--seconds", type=float, default=None, help="length of the measured part, where the bench has one"
     )
     arguments = parser.parse_args()
+    # A bench that is told to end takes its servers and simulators with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     bench = importlib.import_module(f"tests.bench.{arguments.name}")
     result: Result = asyncio.run(bench.run(arguments.seconds))
     print(result.as_json())

@@ -9,6 +9,17 @@ from dataclasses import dataclass, field
 import psutil
 
 
+def machine() -> dict[str, float]:
+    """What the bench runs on; ``load_1min`` above one or two tells that others ran there too."""
+    major, minor, _ = platform.python_version_tuple()
+    return {
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python_version": float(f"{major}.{minor}"),
+        "load_1min": round(os.getloadavg()[0], 2),
+    }
+
+
 @dataclass(slots=True)
 class Result:
     """Flat maps of numbers, units in the names; ``lost`` and ``duplicated`` are rows or frames."""
@@ -19,6 +30,7 @@ class Result:
     ratios: dict[str, float] = field(default_factory=dict)
     lost: int = 0
     duplicated: int = 0
+    machine: dict[str, float] = field(default_factory=machine)
 
     def as_json(self) -> str:
         """One line; figures rounded to six significant digits."""
@@ -30,20 +42,9 @@ class Result:
                 "ratios": _rounded(self.ratios),
                 "lost": self.lost,
                 "duplicated": self.duplicated,
-                "machine": machine(),
+                "machine": self.machine,
             }
         )
-
-
-def machine() -> dict[str, float | str]:
-    """What the bench ran on."""
-    return {
-        "cores": os.cpu_count() or 0,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "load_1min": round(os.getloadavg()[0], 2),
-    }
 
 
 def say(sentence: str) -> None:

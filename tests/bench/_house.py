@@ -1,0 +1,63 @@
+"""Private services for one bench, in a folder that is gone afterwards.
+
+Knows how they start and end. Does not know what is measured.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+
+from historian.migrate import migrate
+from scada.config import Config
+from scada.services import supervisor
+from scada.services.endpoints import Credential, Endpoints, Role
+from tests.bench.result import say
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A migrated database, a broker, and a folder for files."""
+
+    config: Config
+    endpoints: Endpoints
+
+    @property
+    def folder(self) -> Path:
+        """Where a bench may put what it needs."""
+        return self.config.var
+
+    @property
+    def dsn(self) -> str:
+        """The database, as its owner."""
+        return self.endpoints.postgres_dsn
+
+    def credential(self, role: Role) -> Credential:
+        """Name and password at the broker."""
+        return self.endpoints.mqtt_credentials[role]
+
+    def number(self, question: str) -> int:
+        """The single number a question to the database gives."""
+        with psycopg.connect(self.dsn) as connection:
+            row = connection.execute(question.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@contextmanager
+def private_services() -> Iterator[House]:
+    """Start PostgreSQL and Mosquitto for this bench alone; stop and delete them at its end, whatever happened."""
+    with tempfile.TemporaryDirectory(prefix="gridscada-bench-") as name:
+        config = replace(Config(), var=Path(name))
+        begun = time.monotonic()
+        try:
+            endpoints = supervisor.up(config)
+            migrate(endpoints.postgres_dsn)
+            say(f"services: up after {time.monotonic() - begun:.1f} s")
+            yield House(config, endpoints)
+        finally:
+            supervisor.remove(config)

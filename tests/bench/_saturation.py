@@ -1,0 +1,125 @@
+"""Modbus stations read as fast as they answer: through the pipe, and by a bare client that throws everything away.
+
+Knows how the same reads are made both ways, in turns, so that both meet the same machine. Knows no periods.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from pymodbus.client import AsyncModbusTcpClient
+
+from historian.sink import TelemetrySink
+from scada.clock import now_us
+from scada.image import ProcessImage
+from scada.model.cause import Cause
+from scada.model.station import Protocol, Station
+from substations.adapters import Maps, open_link
+from substations.polling import ReadBlock, plan_reads
+from substations.registermap import Table, bind_registers
+from tests.bench._field import RunningField
+
+Round = Callable[[], Awaitable[int]]
+"""Reads every block of one station once; the number of points that brought."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What one way of reading brought."""
+
+    points: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+
+    @property
+    def points_per_s(self) -> float:
+        """By the clock on the wall."""
+        return self.points / self.seconds
+
+    @property
+    def cpu_us_per_point(self) -> float:
+        """Processor time of this process; steadier than the wall when the machine is shared."""
+        return self.cpu_s / self.points * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """Both ways at their limit."""
+
+    pipe: Pace
+    bare: Pace
+    field_cpu_share: float
+    """Processor share of the simulators meanwhile: near 1 they are what was measured."""
+
+
+async def saturate(field: RunningField, sink: TelemetrySink, *, seconds: float, rounds: int = 4) -> Saturation:
+    """Read all Modbus stations side by side for ``seconds``, in turns through the pipe and bare."""
+    stations = [each for each in field.stations if each.endpoint.protocol is Protocol.MODBUS]
+    image = ProcessImage([point for station in stations for point in station.points])
+    pipe, bare = Pace(), Pace()
+    async with AsyncExitStack() as stack:
+        through = [await _through_the_pipe(stack, each, field.maps, image, sink) for each in stations]
+        plain = [await _plain(stack, each, field.maps) for each in stations]
+        begun, field_before = time.monotonic(), field.cpu_s()
+        for _ in range(rounds):
+            await _race(through, seconds / rounds / 2, pipe)
+            await _race(plain, seconds / rounds / 2, bare)
+        share = (field.cpu_s() - field_before) / (time.monotonic() - begun)
+    return Saturation(pipe, bare, share)
+
+
+async def _race(reads: list[Round], seconds: float, pace: Pace) -> None:
+    begun, cpu = time.monotonic(), time.process_time()
+
+    async def keep_reading(read: Round) -> None:
+        while time.monotonic() < begun + seconds:
+            pace.points += await read()
+
+    await asyncio.gather(*(keep_reading(each) for each in reads))
+    pace.seconds += time.monotonic() - begun
+    pace.cpu_s += time.process_time() - cpu
+
+
+async def _through_the_pipe(
+    stack: AsyncExitStack, station: Station, maps: Maps, image: ProcessImage, sink: TelemetrySink
+) -> Round:
+    link = open_link(station, maps, now_us)
+    await link.open()
+    stack.push_async_callback(link.close)
+
+    async def read() -> int:
+        points = 0
+        for period_s in link.periods:
+            answer = await link.scan(period_s, Cause.SPONTANEOUS)
+            assert not answer.failed, f"{station.code}: {answer.failed[0].reason}"
+            delta = image.apply(answer.batch)
+            if len(delta):
+                sink.offer(delta)
+            points += len(answer.batch)
+        return points
+
+    return read
+
+
+async def _plain(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
+    end = station.endpoint
+    client = AsyncModbusTcpClient(end.host, port=end.port, retries=0)
+    assert await client.connect()
+    stack.callback(client.close)
+    ask = {
+        Table.COIL: client.read_coils,
+        Table.DISCRETE_INPUT: client.read_discrete_inputs,
+        Table.HOLDING_REGISTER: client.read_holding_registers,
+        Table.INPUT_REGISTER: client.read_input_registers,
+    }
+    plan: tuple[ReadBlock, ...] = plan_reads(bind_registers(station, maps.registers, []).points)
+
+    async def read() -> int:
+        for block in plan:
+            response = await ask[block.table](block.start, count=block.count, device_id=end.unit_id)
+            assert not response.isError()
+        return len(station.points)
+
+    return read
