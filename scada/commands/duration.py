@@ -13,7 +13,7 @@ class NotASpan(GridScadaError):
 
 def seconds_of(text: str) -> float:
     """Seconds in ``text``. Raises NotASpan with an example."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip())
     if found is None or found[2] not in _UNITS or float(found[1]) == 0:
         raise NotASpan(f"{text!r} is no span of time; write 90s, 15min, 1h or 7d")
     return float(found[1]) * _UNITS[found[2]]

@@ -83,4 +83,4 @@ def course_plot(point: Point, found: PointHistory, zone: str) -> str:
     ticks = sorted({times[0] + (times[-1] - times[0]) * step // (count - 1) for step in range(count)})
     plotext.xticks([moment - times[0] for moment in ticks], [f"{local(moment, zone):%H:%M:%S}" for moment in ticks])
     plotext.title(f"{point.name} {point.unit}".strip())
-    return str(plotext.build())
+    return str(plotext.uncolorize(plotext.build()))
