@@ -31,13 +31,16 @@ class TrustSettings:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """The seller's PKCS#11 token. The PIN comes from the environment, never from a file."""
+    """The seller's PKCS#11 token. The PIN comes from the environment variable ``pin_variable``, else from ``pin_file``,
+    which only its owner may read. ``softhsm_conf`` is for a software token that is not the machine's own."""
 
     module: Path = Path("/usr/lib/softhsm/libsofthsm2.so")
     label: str = "seller"
     key: str = "seller"
     pin_variable: str = "SCADA_TOKEN_PIN"
+    pin_file: Path = Path()
     certificate: Path = Path("seller.cer")
+    softhsm_conf: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +80,10 @@ def load_settings(path: Path) -> ContractSettings:
             roots=tuple(root / each for each in trust.roots),
             intermediates=tuple(root / each for each in trust.intermediates),
         ),
-        token=replace(token, certificate=root / token.certificate),
+        token=replace(
+            token,
+            certificate=root / token.certificate,
+            pin_file=root / token.pin_file,
+            softhsm_conf=root / token.softhsm_conf,
+        ),
     )

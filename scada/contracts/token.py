@@ -10,6 +10,8 @@ Knows PKCS#11. Does not know PDF or certificates.
 import asyncio
 import contextlib
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -43,7 +45,7 @@ class TokenProcess:
     def __init__(self, token: Token) -> None:
         self.token = token
         self._queue = asyncio.Lock()
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
     async def sign(self, digest: bytes) -> bytes:
@@ -75,15 +77,14 @@ class TokenProcess:
         return answer
 
     def _start(self) -> Connection:
-        # spawn, never fork: a forked child would inherit an initialised module when we hold one ourselves.
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=serve, args=(theirs, self.token), name=f"token-{self.token.label}", daemon=True
-        )
-        process.start()
+        # A fresh interpreter, never a fork: a forked child would share an initialised module. The PIN goes through the
+        # pipe, not on the command line, where every user of the machine could read it.
+        ours, theirs = multiprocessing.Pipe()
+        handle = theirs.fileno()
+        self._process = subprocess.Popen([sys.executable, "-m", __name__, str(handle)], pass_fds=[handle])
         theirs.close()
-        self._process, self._connection = process, ours
+        ours.send(self.token)
+        self._connection = ours
         return ours
 
     def stop(self) -> None:
@@ -91,10 +92,11 @@ class TokenProcess:
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
-            self._process.join(timeout=2)
-            if self._process.is_alive():
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.join()
+                self._process.wait()
         self._process = self._connection = None
 
     @property
@@ -109,13 +111,17 @@ class TokenProcess:
         await asyncio.to_thread(self.stop)
 
 
-def serve(connection: Connection, token: Token) -> None:
-    """The process's loop: lists of digests in, lists of signatures or a sentence out. Ends when the pipe does."""
+def serve(connection: Connection) -> None:
+    """The process's loop: the token, then lists of digests in; lists of signatures or a sentence out.
+
+    Ends when the pipe does.
+    """
     import pkcs11  # noqa: PLC0415 - loaded only in the token's own process
     from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415 - as above
     from pkcs11.util.ec import encode_ecdsa_signature  # noqa: PLC0415 - as above
 
     with contextlib.suppress(EOFError, OSError):
+        token: Token = connection.recv()
         try:
             session = pkcs11.lib(str(token.module)).get_token(token_label=token.label).open(user_pin=token.pin)
             key: Any = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=token.key)
@@ -141,3 +147,7 @@ def serve(connection: Connection, token: Token) -> None:
 
 def _sentence(error: Exception) -> str:
     return f"{type(error).__name__} {error}".strip()
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

@@ -24,7 +24,7 @@ from pyhanko.sign.validation.ades import (
 from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko.sign.validation.generic_cms import extract_tst_data_iter
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature, async_validate_pdf_timestamp
-from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator.ltv.types import ValidationTimingInfo
 
 from scada.contracts import custody, pdfreading
@@ -175,15 +175,8 @@ async def _validated(
     spec = trust.validation_spec(pdfreading.revocation(reader))
     stamped = _is_stamped(embedded)
     archived = bool(pdfreading.timestamps(reader))
-    options: dict[str, Any] = {"timing_info": timing}
-    if not (stamped and archived):
-        embedded.compute_integrity_info()
-        options |= {
-            "raw_digest": embedded.compute_digest(),
-            "extra_status_kwargs": embedded.summarise_integrity_info(),
-            "status_cls": PdfSignatureStatus,
-        }
-    result: AdESBasicValidationResult[PdfSignatureStatus]
+    options: dict[str, Any] = {"timing_info": timing, "raw_digest": embedded.compute_digest()}
+    result: AdESBasicValidationResult[Any]
     try:
         if stamped and archived:
             result = await ades_lta_validation(embedded, spec, timing_info=timing)
@@ -203,7 +196,7 @@ def _is_stamped(embedded: EmbeddedPdfSignature) -> bool:
     return next(extract_tst_data_iter(embedded.signer_info, signed=False), None) is not None
 
 
-def _proven_time(result: AdESBasicValidationResult[PdfSignatureStatus], link: Link) -> int | None:
+def _proven_time(result: AdESBasicValidationResult[Any], link: Link) -> int | None:
     if isinstance(result, AdESWithTimeValidationResult):
         return int(result.best_signature_time.timestamp() * SECOND_US)
     return link.time
