@@ -82,6 +82,9 @@ class ModbusCommandLink:
 
     async def operate(self, command: str, action: str) -> DeviceAnswer:
         bound = self._commands[command]
+        # Never on a connection opened for it: what was checked and selected came over the one before.
+        if self._client is None or not self._client.connected:
+            raise NothingSent("the connection was lost since the device was asked")
         async with self._turn:
             return await self._write(bound, bound.operate, bound.entry.values[action])
 

@@ -8,6 +8,7 @@ state from one tenure to the next (``recovery``).
 """
 
 import base64
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from scada.control.tenure import Tenure, segment, segments
-from scada.hashchain import GENESIS, ChainError, Entry, HashChain, entries, fault_in, parsed
+from scada.hashchain import GENESIS, ChainError, Entry, HashChain, fault_in, parsed
 
 CHECKPOINT_EVERY: Final = 50
 TENURE: Final = "tenure"
@@ -121,13 +122,10 @@ def public_key(path: Path) -> ec.EllipticCurvePublicKey:
 
 def previous_end(folder: Path, token: int) -> dict[str, Any]:
     """Where the segments before ``token`` ended, for the first entry of the next."""
-    before = [path for path in segments(folder) if int(path.stem) < token]
-    if not before:
-        return {"token": 0, "sequence": 0, "head": GENESIS}
-    sequence, head = 0, GENESIS
-    for entry in whole_entries(before[-1]):
-        sequence, head = entry.sequence, entry.hash
-    return {"token": int(before[-1].stem), "sequence": sequence, "head": head}
+    for path in reversed([each for each in segments(folder) if int(each.stem) < token]):
+        if last := deque(whole_entries(path), maxlen=1):
+            return {"token": int(path.stem), "sequence": last[0].sequence, "head": last[0].hash}
+    return {"token": 0, "sequence": 0, "head": GENESIS}
 
 
 def whole_entries(path: Path) -> Iterator[Entry]:
@@ -165,17 +163,20 @@ class _Walk:
         self._late: list[str] = []
 
     def segment(self, path: Path) -> None:
+        self._segments += 1
+        if next(whole_entries(path), None) is None:
+            # A desk that died before its first entry was whole.
+            return
         before, before_token = self._sequence_of, self._token
         self._sequence_of, self._token = {}, int(path.stem)
         previous = GENESIS
-        for count, entry in enumerate(entries(path), start=1):
+        for count, entry in enumerate(whole_entries(path), start=1):
             if fault := fault_in(entry, count, previous):
                 raise ChainError(fault)
             self._judge(entry, before, before_token)
             previous = self._head = entry.hash
             self._sequence_of[entry.hash] = count
             self._entries += 1
-        self._segments += 1
 
     def _judge(self, entry: Entry, before: Mapping[str, int], before_token: int) -> None:
         if entry.sequence == 1:
