@@ -87,11 +87,20 @@ class HeadEndConfig:
     payload_limit_kib: int = bounded(low=1, high=262_144, default=1024)
     quarantine_rows: int = bounded(low=10, high=10_000_000, default=10_000)
     registry_reload_s: float = bounded(low=1.0, high=86400.0, default=30.0)
+    gap_grace_s: float = bounded(low=0.0, high=864_000.0, default=0.0)
+    gap_look_s: float = bounded(low=0.5, high=86400.0, default=10.0)
+    gap_answer_s: float = bounded(low=1.0, high=86400.0, default=300.0)
+    gap_first_pause_s: float = bounded(low=1.0, high=864_000.0, default=3600.0)
+    gap_longest_pause_s: float = bounded(low=1.0, high=8_640_000.0, default=86400.0)
+    gap_per_request: int = bounded(low=1, high=20_000, default=5000)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """Where the processes tell their state: always loopback; port 0 = a free one, written to ``var/run``."""
+    """Where the processes tell their state: always loopback, and written to ``var/run``.
+
+    ``port`` is that of ``scada run``, 0 = a free one; every other process takes a free one.
+    """
 
     host: str = bounded(choices=("127.0.0.1", "::1"), default="127.0.0.1")
     port: int = bounded(low=0, high=65535, default=0)

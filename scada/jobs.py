@@ -20,7 +20,7 @@ from apscheduler.triggers.cron import CronTrigger
 from historian import upkeep
 from historian.lease import Lease
 from scada.clock import now_us
-from scada.config import Config
+from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
 from scada.model.errors import StoreError
 from scada.schema import bring_up_to_date
@@ -162,7 +162,7 @@ async def jobs(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> Non
             "jobs": table.state(),
         }
 
-    async with StateDoor(NAME, {"/api/v1/state": state}, config.http, config.var):
+    async with StateDoor(NAME, {"/api/v1/state": state}, HttpConfig(config.http.host), config.var):
         if await bring_up_to_date(endpoints.postgres_dsn, stop):
             with Lease(endpoints.postgres_dsn, LEASE) as lease:
                 await _stand_by_and_work(lease, table, stop)

@@ -21,11 +21,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scada.config import HttpConfig
+from scada.model.errors import GridScadaError
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[Mapping[str, str]], Any]
 """Gets the path parameters, returns what msgspec can encode; KeyError becomes 404 with its text."""
+
+
+class DoorTaken(GridScadaError):
+    """The state door's port cannot be had."""
 
 
 class _Server(uvicorn.Server):
@@ -39,15 +44,20 @@ class _Server(uvicorn.Server):
 class StateDoor:
     """Serves ``answers`` (path → function) while its block lasts.
 
-    Raises OSError when the configured port is taken.
+    Raises DoorTaken when the configured port is.
     """
 
     def __init__(self, name: str, answers: Mapping[str, Answer], http: HttpConfig, var: Path) -> None:
         self._name = name
         self._file = var / "run" / f"{name}.json"
-        self._socket = socket.create_server(
-            (http.host, http.port), family=socket.AF_INET6 if ":" in http.host else socket.AF_INET
-        )
+        family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((http.host, http.port), family=family)
+        except OSError as error:
+            raise DoorTaken(
+                f"{http.host} port {http.port} for the state of {name}: {os.strerror(error.errno or 0)}; "
+                "set http.port in config.toml to another one, or to 0 for a free one"
+            ) from None
         host = f"[{http.host}]" if ":" in http.host else http.host
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         application = Starlette(routes=[Route(path, _endpoint(answer)) for path, answer in answers.items()])

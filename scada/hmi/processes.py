@@ -30,7 +30,10 @@ class Process:
 
 
 def ask(var: Path, name: str, path: str = "/api/v1/state", *, timeout_s: float = 2.0) -> Any:
-    """The door's answer to ``path``. Raises ProcessSilent with the reason and what to do, KeyError for a 404."""
+    """The door's answer to ``path``. Raises ProcessSilent with the reason and what to do, KeyError for a 404.
+
+    After a crash the written port may belong to somebody else: what does not answer like a door of ours is silent too.
+    """
     place = var / "run" / f"{name}.json"
     try:
         url = json.loads(place.read_text(encoding="utf-8"))["url"]
@@ -42,9 +45,15 @@ def ask(var: Path, name: str, path: str = "/api/v1/state", *, timeout_s: float =
         answer = httpx.get(url + path, timeout=timeout_s, trust_env=False)
     except httpx.HTTPError as error:
         raise ProcessSilent(f"scada {name} does not answer at {url}: {type(error).__name__} {error}") from None
-    if answer.status_code == 404:
-        raise KeyError(answer.json()["error"])
-    return answer.json()
+    try:
+        content = answer.json()
+    except ValueError:
+        content = None
+    if answer.status_code == 404 and isinstance(content, dict) and "error" in content:
+        raise KeyError(content["error"])
+    if answer.status_code != 200 or not isinstance(content, dict):
+        raise ProcessSilent(f"{url} answers with status {answer.status_code}, and not as scada {name} would")
+    return content
 
 
 def processes(var: Path) -> list[Process]:
@@ -55,6 +64,8 @@ def processes(var: Path) -> list[Process]:
 def _process(var: Path, name: str) -> Process:
     try:
         state = ask(var, name)
+        if state.get("process") != name:
+            raise ProcessSilent(f"scada {name} is not running; at its address answers {state.get('process')}")
     except ProcessSilent as error:
         return Process(name, None, None, str(error))
     return Process(name, state.get("pid"), state, "")
