@@ -5,6 +5,7 @@ Knows the order in which things start and stop. Does not know what the processes
 
 import json
 import logging
+import random
 import signal
 import socket
 import sys
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 BASE_PORTS = range(15000, 19000, 100)
 READY_WITHIN_S = 180.0
 DRAINED_WITHIN_S = 120.0
+PORT_ATTEMPTS = 3
 QUIET_S = 3.0
 """Nothing received and nothing in hand for this long: the broker holds nothing back any more."""
 
@@ -78,6 +80,12 @@ class Demo:
 
     def run(self) -> Summary:
         """Start, watch, stop, count. Raises DemoError or ServicesError when something cannot start."""
+        try:
+            return self._run()
+        except OSError as error:
+            raise DemoError(f"{error.filename or self._config.var}: {error.strerror or error}") from error
+
+    def _run(self) -> Summary:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask_to_stop)
         found_running = self._services_run()
@@ -138,8 +146,6 @@ class Demo:
         self._tell(f"{self._plan.meters:,} meters in the registry, {outcome.added:,} of them new")
 
     def _start(self, endpoints: Endpoints) -> None:
-        base_port = free_base_port([each.common_address for each in self._installation.province.stations])
-        self._tell(f"{len(self._installation.stations)} stations answer on port {base_port} + common address")
         run_folder = self._config.var / "run"
         for path in (
             self._ready_file,
@@ -149,12 +155,22 @@ class Demo:
         ):
             path.unlink(missing_ok=True)
         product = [sys.executable, "-m", "scada.cli", "--config", str(self._config_file)]
-        self._launch(self._field_plan(endpoints, base_port))
+        base_port = self._start_field(endpoints)
         self._launch(ChildPlan("collect", [*product, "collect", "--capture-period", f"{self._plan.capture_period_s}s"]))
         self._launch(ChildPlan("jobs", [*product, "jobs"]))
-        self._wait_for_field()
+        base_port = self._wait_for_field(endpoints, base_port)
+        if self._stopping:
+            return
         self._launch(ChildPlan("run", [*product, "run", "--base-port", str(base_port)]))
         self._started = time.monotonic()
+
+    def _start_field(self, endpoints: Endpoints) -> int:
+        """Start the field on free ports; station with common address n answers on the returned one + n."""
+        addresses = [each.common_address for each in self._installation.province.stations]
+        base_port = free_base_port(addresses, random.SystemRandom())
+        self._tell(f"{len(self._installation.stations)} stations answer on port {base_port} + common address")
+        self._launch(self._field_plan(endpoints, base_port))
+        return base_port
 
     def _field_plan(self, endpoints: Endpoints, base_port: int) -> ChildPlan:
         credential = endpoints.mqtt_credentials[Role.FIELD]
@@ -174,16 +190,23 @@ class Demo:
         child.start()
         self._children[plan.name] = child
 
-    def _wait_for_field(self) -> None:
-        field = self._children["field"]
+    def _wait_for_field(self, endpoints: Endpoints, base_port: int) -> int:
+        """Wait until every station answers; the base port, another one when somebody took a port meanwhile."""
+        attempts = 1
         deadline = time.monotonic() + READY_WITHIN_S
         while not self._ready_file.exists() and not self._stopping:
+            field = self._children["field"]
             if field.pid is None:
-                raise DemoError(f"the simulated field did not start: {field.last_words()}")
+                ports = [base_port + each.common_address for each in self._installation.stations]
+                if attempts == PORT_ATTEMPTS or all(map(_is_free, ports)):
+                    raise DemoError(f"the simulated field did not start: {field.last_words()}")
+                attempts += 1
+                base_port = self._start_field(endpoints)
             if time.monotonic() > deadline:
                 raise DemoError(f"the simulated field was not ready within {READY_WITHIN_S:.0f} s; see {self._logs}")
             self._look()
             self._pause(0.5)
+        return base_port
 
     # -- watching
 
@@ -265,10 +288,13 @@ class Demo:
         self._stopping = True
 
 
-def free_base_port(common_addresses: Iterable[int]) -> int:
-    """A base port on which every station's port is free now. Raises DemoError when there is none."""
+def free_base_port(common_addresses: Iterable[int], randomness: random.Random) -> int:
+    """A base port on which every station's port is free now. Raises DemoError when there is none.
+
+    Drawn, not counted upwards: two demos that start at once must not meet at the first one.
+    """
     addresses = tuple(common_addresses)
-    for base in BASE_PORTS:
+    for base in randomness.sample(BASE_PORTS, len(BASE_PORTS)):
         if all(_is_free(base + address) for address in addresses):
             return base
     raise DemoError(f"no free ports for {len(addresses)} stations between {BASE_PORTS.start} and {BASE_PORTS.stop}")

@@ -16,7 +16,10 @@ from scada.summary import Stored, Summary, TelemetryTotals, faults_of_readings, 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the demo went, as its conductor saw it. ``seen``: the processes when the stations were last all watched."""
+    """How the demo went, as its conductor saw it.
+
+    ``seen``: the processes when the stations were last all watched; empty when it was stopped before anything ran.
+    """
 
     seconds: float
     stations: int
@@ -52,13 +55,15 @@ def summarise(course: Course, before: Stored, history: History, var: Path, truth
     state_of = {each.name: each.state or {} for each in course.seen}
     samples, readings = _last(var, "run").get("samples", {}), _last(var, "collect").get("readings", {})
     totals = TelemetryTotals(**{each.name: int(samples.get(each.name, 0)) for each in fields(TelemetryTotals)})
-    stations_up = sum(each["state"] == "up" for each in state_of["run"].get("stations", []))
-    heard = int(readings.get("meters_heard", 0))
+    run = state_of.get("run", {})
+    stations_up = sum(each["state"] == "up" for each in run.get("stations", []))
+    # Not what the head-end says: started again after a crash, it has forgotten whom it heard before.
+    heard = history.counts(heard_since=int(truth["first_end"])).meters_heard if truth else 0
     return Summary(
         seconds=round(course.seconds, 1),
         stations=course.stations,
         stations_up=stations_up,
-        points=int(state_of["run"].get("points", 0)),
+        points=int(run.get("points", 0)),
         samples_offered=totals.offered,
         samples_stored=totals.stored,
         samples_in_database=growth.samples,
