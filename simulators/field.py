@@ -29,8 +29,9 @@ from simulators.plant import Plant, StationValues
 from simulators.register_image import RegisterImage
 from simulators.relay import ImpairedLink
 from simulators.state_file import STATE_EVERY_S, write_json
-from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
-from substations.registermap import RegisterMap, StationRegisters, bind_registers, load_register_map
+from substations.adapters import bind, read_maps
+from substations.nodemap import StationNodes
+from substations.registermap import StationRegisters
 
 _FLEET_DRAIN_S: Final = 8.0
 _log = logging.getLogger(__name__)
@@ -76,26 +77,14 @@ class Account:
 def load_maps(folder: Path, stations: tuple[Station, ...]) -> Maps:
     """The maps the stations use, bound to them. Raises ConfigurationError with every fault."""
     found: list[Fault] = []
-    registers: dict[str, RegisterMap] = {}
-    nodes: dict[str, NodeMap] = {}
-    for station in stations:
-        for name in dict.fromkeys(bay.map for bay in station.bays):
-            path = folder / "maps" / f"{name}.toml"
-            if station.endpoint.protocol is Protocol.MODBUS and name not in registers:
-                register_map = load_register_map(path, found)
-                if register_map is not None:
-                    registers[name] = register_map
-            elif station.endpoint.protocol is Protocol.OPCUA and name not in nodes:
-                node_map = load_node_map(path, found)
-                if node_map is not None:
-                    nodes[name] = node_map
+    maps = read_maps(folder / "maps", found)
     refuse_faults(found)
-    maps = Maps(
-        {s.code: bind_registers(s, registers, found) for s in stations if s.endpoint.protocol is Protocol.MODBUS},
-        {s.code: bind_nodes(s, nodes, found) for s in stations if s.endpoint.protocol is Protocol.OPCUA},
+    bound = {station.code: bind(station, maps, found) for station in stations}
+    refuse_faults(found)
+    return Maps(
+        {code: each for code, each in bound.items() if isinstance(each, StationRegisters)},
+        {code: each for code, each in bound.items() if isinstance(each, StationNodes)},
     )
-    refuse_faults(found)
-    return maps
 
 
 def chosen_stations(province: Province, only: tuple[str, ...]) -> tuple[Station, ...]:
