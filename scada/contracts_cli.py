@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -35,6 +36,14 @@ Number = Annotated[str, typer.Argument(help="Number of the request, such as HD-2
 Actor = Annotated[str, typer.Option("--actor", envvar="SCADA_ACTOR", help="Who acts.")]
 At = Annotated[str, typer.Option(help="Time in Vietnam, 2036-09-21 or 2036-09-21T08:00; else now.")]
 DEFAULT_ACTOR = "clerk"
+
+
+@app.callback()
+def contract() -> None:
+    """Electronic supply contracts."""
+    # What the signing library logs with traces are findings to us, and told as such.
+    for name in ("pyhanko", "pyhanko_certvalidator"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @app.command()

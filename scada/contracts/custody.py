@@ -46,6 +46,8 @@ def links(reader: PdfFileReader, content: bytes) -> list[Link]:
             groups.append([embedded])
         else:
             groups[-1].append(embedded)
+    if not groups:
+        return []
     ends = [_end_before(reader, content, following[0]) for following in groups[1:]] + [len(content)]
     return [_link(group, end) for group, end in zip(groups, ends, strict=True)]
 
@@ -88,8 +90,8 @@ def _signer(token: cms.SignedData) -> x509.Certificate | None:
 
 def first_break(chain: Sequence[Link], now: int) -> Link | None:
     """The first link whose stamp ended before the next link took over, or before ``now`` for the last; else None."""
-    until = [following.time for following in chain[1:]] + [now]
-    for link, taken_over in zip(chain, until, strict=True):
+    until = [*(following.time for following in chain[1:]), now]
+    for link, taken_over in zip(chain, until, strict=False):
         if link.holds_until is not None and taken_over is not None and link.holds_until < taken_over:
             return link
     return None

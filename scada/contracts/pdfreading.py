@@ -27,6 +27,20 @@ HIDING_KEYS = {
 NAME_TREES = {"/JavaScript": "scripts", "/EmbeddedFiles": "attachments", "/AlternatePresentations": "alternates"}
 
 
+DAMAGE = (
+    PdfError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    ArithmeticError,
+    OSError,
+    NotImplementedError,
+)
+"""Through these pyHanko and its parsers report damage of every kind; a hostile file must never be our exception."""
+
+
 class Unreadable(ValueError):
     """The bytes are not a PDF we can read; ``finding`` says why."""
 
@@ -49,8 +63,7 @@ def opened(content: bytes, limit: int) -> PdfFileReader:
         assert reader.root["/Pages"]
     except Unreadable:
         raise
-    # pyHanko reports damage of every kind through these; a hostile file must never be our exception.
-    except (PdfError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OSError) as error:
+    except DAMAGE as error:
         raise Unreadable(Finding(Reason.NOT_PDF, str(error).splitlines()[0] if str(error) else "")) from error
     except AssertionError as error:
         raise Unreadable(Finding(Reason.NOT_PDF, "damaged")) from error

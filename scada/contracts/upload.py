@@ -50,8 +50,16 @@ async def upload_findings(
     """What speaks against accepting ``content`` as the buyer-signed ``prepared``; empty when nothing does."""
     try:
         reader = pdfreading.opened(content, limit)
+        return await _findings(reader, content, prepared, buyer, trust, now)
     except Unreadable as error:
         return [error.finding]
+    except (*pdfreading.DAMAGE, SignatureValidationError) as error:
+        return [Finding(Reason.NOT_PDF, str(error)[:200])]
+
+
+async def _findings(
+    reader: PdfFileReader, content: bytes, prepared: bytes, buyer: Customer, trust: Trust, now: int
+) -> list[Finding]:
     findings = _structure(reader, content, prepared)
     embedded = [each for each in pdfreading.signatures(reader) if each.field_name == BUYER_FIELD]
     if len(embedded) == 1:
@@ -132,21 +140,28 @@ def _changes(reader: PdfFileReader, original: PdfFileReader) -> list[Finding]:
     if reach.coverage not in (SignatureCoverageLevel.ENTIRE_FILE, SignatureCoverageLevel.ENTIRE_REVISION):
         return [Finding(Reason.NOT_INTACT, "the signature does not cover a whole revision")]
     last = original.xrefs.total_revisions - 1
-    try:
-        result = SIGNING_RULES.apply(
-            reader.get_historical_resolver(last),
-            reader.get_historical_resolver(embedded.signed_revision),
-            doc_mdp=MDPPerm.FILL_FORMS,
-        )
-    except SuspiciousModification as error:
-        return [Finding(Reason.EDITED, str(error).splitlines()[0])]
-    if extra := result.changed_form_fields - {BUYER_FIELD}:
-        return [Finding(Reason.EDITED, ", ".join(sorted(extra)))]
+    for revision in range(last + 1, embedded.signed_revision + 1):
+        if finding := _edit(reader, last, revision):
+            return [finding]
     if isinstance(reach.changed, SuspiciousModification):
         return [Finding(Reason.CHANGED_AFTER_SIGNING, str(reach.changed).splitlines()[0])]
     if reach.changed is not None and reach.changed.modification_level > ModificationLevel.LTA_UPDATES:
         return [Finding(Reason.CHANGED_AFTER_SIGNING, reach.changed.modification_level.name)]
     return [Finding(Reason.LOCKED)] if embedded.docmdp_level is MDPPerm.NO_CHANGES else []
+
+
+def _edit(reader: PdfFileReader, prepared: int, revision: int) -> Finding | None:
+    """What a revision up to the signature changed beyond signing. Each is compared: the rules look at one at a time."""
+    try:
+        result = SIGNING_RULES.apply(
+            reader.get_historical_resolver(prepared),
+            reader.get_historical_resolver(revision),
+            doc_mdp=MDPPerm.FILL_FORMS,
+        )
+    except SuspiciousModification as error:
+        return Finding(Reason.EDITED, str(error).splitlines()[0])
+    extra = result.changed_form_fields - {BUYER_FIELD}
+    return Finding(Reason.EDITED, ", ".join(sorted(extra))) if extra else None
 
 
 SIGNING_RULES = StandardDiffPolicy(

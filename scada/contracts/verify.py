@@ -74,6 +74,15 @@ async def verify(
         reader = pdfreading.opened(content, SIZE_LIMIT)
     except Unreadable as error:
         return Verdict(Outcome.UNREADABLE, digest, now, findings=(error.finding,))
+    try:
+        return await _verified(reader, content, digest, trust, now, required)
+    except (Unreadable, *pdfreading.DAMAGE, SignatureValidationError) as error:
+        return Verdict(Outcome.UNREADABLE, digest, now, findings=(Finding(Reason.NOT_PDF, str(error)[:200]),))
+
+
+async def _verified(
+    reader: PdfFileReader, content: bytes, digest: str, trust: Trust, now: int, required: Sequence[str]
+) -> Verdict:
     findings = pdfreading.hidden_content(reader)
     chain = custody.links(reader, content)
     if custody.first_break(chain, now) is not None:
