@@ -4,6 +4,7 @@ Knows how it starts and ends. Does not know what is asked of it.
 """
 
 import asyncio
+import random
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ class RunningField:
 async def simulated_field(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[RunningField]:
     """All stations of the province on loopback, in another process; ``options`` are those of the simulators' field."""
     province = load_province(FOLDER)
-    base_port = free_base_port([each.common_address for each in province.stations])
+    base_port = free_base_port([each.common_address for each in province.stations], random.Random())
     ready, log = folder / "field.ready", folder / "field.log"
     begun = time.monotonic()
     child = start_process(
@@ -77,7 +78,7 @@ def start_process(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes
         )
 
 
-def end_process(child: subprocess.Popen[bytes], within_s: float) -> None:
+def end_process(child: subprocess.Popen[bytes] | subprocess.Popen[str], within_s: float) -> None:
     """Ask it to end, and insist after a while."""
     child.terminate()
     try:

@@ -1,0 +1,222 @@
+"""The readings pipe through the real ``scada collect`` in its own process, from the broker to the commit.
+
+Phases, each selectable with ``--phases``:
+
+- batches: concentrators' batches, against ``psql \\copy`` of the same rows, sorted, into the same empty hypertable;
+- dirty: the same kind of stream with 1 % of the messages redelivered and 1 % late;
+- singles: JSON readings with QoS 1 over thousands of connections on a schedule of five seconds;
+- backlog: a lost day of every meter, older than what is stored already.
+
+SECONDS shortens: 100 gives the full sizes. Stored is compared with offered to the row, by count and by the sum of a
+register, after every phase.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+
+from historian.registry import import_meters
+from scada.clock import now_us
+from tests.bench import _fleet as fleet
+from tests.bench._collector import Collector, collector, publisher
+from tests.bench._house import House, private_services
+from tests.bench._psql import copy_readings
+from tests.bench.result import Result, say
+
+FULL_S = 100.0
+ROUNDS = 2
+SINGLES_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is offered."""
+
+    meters: int
+    intervals: int
+    """Of the batches and of the dirty stream, per round."""
+    connections: int
+    backlog_intervals: int
+
+    @classmethod
+    def of(cls, seconds: float) -> "Sizes":
+        """200,000 meters, 2 × 2 M readings in batches, 10,000 connections and a day of 48 intervals at 100 s."""
+        share = min(1.0, seconds / FULL_S)
+        concentrators = max(10, int(fleet.METERS // fleet.PER_CONCENTRATOR * min(1.0, share * 2)))
+        return Sizes(
+            meters=concentrators * fleet.PER_CONCENTRATOR,
+            intervals=max(2, int(10 * min(1.0, share * 2))),
+            connections=max(500, int(10_000 * min(1.0, share * 2))),
+            backlog_intervals=max(12, int(48 * share)),
+        )
+
+
+class Ingest:
+    """One run: the house, the head-end, what was expected so far."""
+
+    def __init__(self, house: House, head_end: Collector, sizes: Sizes, result: Result) -> None:
+        self.house = house
+        self.head_end = head_end
+        self.sizes = sizes
+        self.result = result
+        self.today = fleet.midnight(now_us(), 0)
+        self.received = 0
+        self.memory: list[tuple[int, float]] = []
+        with psycopg.connect(house.dsn) as connection:
+            self._ids = np.array([row[0] for row in connection.execute("SELECT id FROM meter ORDER BY serial")])
+
+    def offer(self, job: Mapping[str, object], *, readings: int) -> Mapping[str, float]:
+        """Let a publisher do ``job`` and wait until ``readings`` are received and settled.
+
+        Adds to the publisher's outcome: committed_at, and processor time of the head-end and of the broker.
+        """
+        with publisher(self.house, {"meters": self.sizes.meters, **job}) as offering:
+            cpu = self.head_end.cpu_s()
+            offering.go()
+            committed_at = self.head_end.until_received(self.received + readings, self._note_memory)
+            outcome = dict(offering.outcome())
+        self.received += readings
+        self.result.lost += int(outcome["refused"])
+        return {**outcome, "committed_at": committed_at, "head_end_cpu_s": self.head_end.cpu_s() - cpu}
+
+    def expect(self, times: list[int]) -> None:
+        """Compare the table with what was offered for ``times``, by count and by the sum of a register."""
+        between = f"time BETWEEN to_timestamp({times[0] / 1e6}) AND to_timestamp({times[-1] / 1e6})"
+        found = self.house.number(f"SELECT count(*) FROM reading WHERE {between}")
+        numbers = np.arange(1, self.sizes.meters + 1, dtype=np.int64)
+        expected = self.sizes.meters * len(times)
+        self.result.lost += max(0, expected - found)
+        self.result.duplicated += max(0, found - expected)
+        total = sum(int(fleet.energy_wh(numbers, time).sum()) for time in times)
+        if found == expected and total != self.house.number(f"SELECT sum(import_wh) FROM reading WHERE {between}"):
+            raise AssertionError("as many rows as offered, but not the same values")
+
+    def copy(self, times: list[int]) -> float:
+        """Seconds that ``psql`` takes for the same rows; the table is empty before and after."""
+        seconds = copy_readings(self.house, fleet.as_rows(self._ids, times))
+        self.forget()
+        return seconds
+
+    def forget(self) -> None:
+        """Empty the table."""
+        with psycopg.connect(self.house.dsn) as connection:
+            connection.execute("TRUNCATE reading")
+
+    def _note_memory(self, received: int) -> None:
+        self.memory.append((received, self.head_end.rss_mib()))
+
+
+async def run(seconds: float | None, phases: Collection[str] = ()) -> Result:
+    """All phases, or those named."""
+    sizes = Sizes.of(seconds or FULL_S)
+    result = Result("ingest")
+    with private_services() as house:
+        registry = house.folder / "meters.csv"
+        fleet.write_registry(registry, sizes.meters)
+        begun = time.monotonic()
+        import_meters(house.dsn, registry)
+        say(f"registry: {sizes.meters:,} meters in {time.monotonic() - begun:.1f} s")
+        with collector(house) as head_end:
+            ingest = Ingest(house, head_end, sizes, result)
+            for name, phase in PHASES.items():
+                if not phases or name in phases:
+                    phase(ingest)
+            _memory(ingest)
+            readings = head_end.readings()
+            result.lost += sum(readings["rejected"].values())
+    return result
+
+
+def _batches(ingest: Ingest) -> None:
+    start, count = ingest.today - 2 * fleet.DAY_US, ingest.sizes.intervals
+    pipe_s = copy_s = cpu_s = 0.0
+    for each in range(ROUNDS):
+        times = fleet.interval_ends(start, 1 + each * count, count)
+        copy_s += ingest.copy(times)
+        outcome = ingest.offer({"kind": "batches", "times": times}, readings=count * ingest.sizes.meters)
+        ingest.expect(times)
+        ingest.forget()
+        pipe_s += outcome["committed_at"] - outcome["first_at"]
+        cpu_s += outcome["head_end_cpu_s"]
+    rows = ROUNDS * count * ingest.sizes.meters
+    ingest.result.figures |= {
+        "batch_readings": rows,
+        "batch_readings_per_s": rows / pipe_s,
+        "batch_cpu_us_per_reading": cpu_s / rows * 1e6,
+    }
+    ingest.result.limits["copy_readings_per_s"] = rows / copy_s
+    ingest.result.ratios["batch_vs_copy"] = copy_s / pipe_s
+    say(f"batches: {rows / pipe_s:,.0f} readings/s, psql {rows / copy_s:,.0f}")
+
+
+def _dirty(ingest: Ingest) -> None:
+    count = ingest.sizes.intervals
+    rates: dict[bool, float] = {}
+    for dirty in (False, True):
+        times = fleet.interval_ends(ingest.today - 2 * fleet.DAY_US, 21 + dirty * count, count)
+        messages = count * ingest.sizes.meters // fleet.PER_CONCENTRATOR
+        again = len(range(0, messages, 100)) * fleet.PER_CONCENTRATOR if dirty else 0
+        rows = count * ingest.sizes.meters + again
+        outcome = ingest.offer({"kind": "batches", "times": times, "dirty": dirty}, readings=rows)
+        ingest.expect(times)
+        rates[dirty] = rows / (outcome["committed_at"] - outcome["first_at"])
+    ingest.forget()
+    ingest.result.figures["dirty_readings_per_s"] = rates[True]
+    ingest.result.limits["clean_readings_per_s"] = rates[False]
+    ingest.result.ratios["dirty_vs_clean"] = rates[True] / rates[False]
+    say(f"dirty: {rates[True]:,.0f} readings/s, clean {rates[False]:,.0f}")
+
+
+def _singles(ingest: Ingest) -> None:
+    times = fleet.interval_ends(ingest.today - fleet.DAY_US, 1, 1)
+    offered_s = SINGLES_S * ingest.sizes.meters / fleet.METERS
+    job = {"kind": "singles", "times": times, "connections": ingest.sizes.connections, "seconds": offered_s}
+    outcome = ingest.offer(job, readings=ingest.sizes.meters)
+    ingest.expect(times)
+    ingest.result.figures |= {
+        "single_readings": ingest.sizes.meters,
+        "single_connections": ingest.sizes.connections,
+        "single_offered_s": outcome["last_sent_at"] - outcome["first_at"],
+        "single_all_committed_s": outcome["committed_at"] - outcome["first_at"],
+        "single_cpu_us_per_message": outcome["head_end_cpu_s"] / ingest.sizes.meters * 1e6,
+    }
+    ingest.result.limits["single_acknowledged_by_broker_s"] = outcome["last_acknowledged_at"] - outcome["first_at"]
+    say(f"singles: all committed after {outcome['committed_at'] - outcome['first_at']:.2f} s")
+
+
+def _backlog(ingest: Ingest) -> None:
+    times = fleet.interval_ends(ingest.today - 4 * fleet.DAY_US, 1, ingest.sizes.backlog_intervals)
+    rows = len(times) * ingest.sizes.meters
+    outcome = ingest.offer({"kind": "backlog", "times": times, "intervals_per_message": 12}, readings=rows)
+    ingest.expect(times)
+    took = outcome["committed_at"] - outcome["first_at"]
+    ingest.result.figures |= {
+        "backlog_readings": rows,
+        "backlog_committed_s": took,
+        "backlog_readings_per_s": rows / took,
+    }
+    say(f"backlog: {rows:,} readings committed after {took:.1f} s, {rows / took:,.0f}/s")
+
+
+PHASES: Mapping[str, Callable[[Ingest], None]] = {
+    "batches": _batches,
+    "dirty": _dirty,
+    "singles": _singles,
+    "backlog": _backlog,
+}
+
+
+def _memory(ingest: Ingest) -> None:
+    """The head-end's memory at its end against the one when a tenth of all was received."""
+    total = ingest.received
+    early = [rss for received, rss in ingest.memory if received >= total / 10]
+    late = [rss for received, rss in ingest.memory if received >= total * 0.9]
+    if early and late:
+        ingest.result.figures |= {
+            "collect_rss_mib": late[-1],
+            "collect_rss_peak_mib": max(rss for _, rss in ingest.memory),
+            "collect_rss_growth": late[-1] / early[0],
+        }
