@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from scada.commands import checking, looking, meters, services, serving
+from scada import pki_cli
+from scada.commands import (
+    checking,
+    control,
+    journaling,
+    looking,
+    meters,
+    operating,
+    services,
+    serving,
+    tagging,
+)
 from scada.commands.demo import demo
 
 app = typer.Typer(
@@ -18,12 +29,21 @@ app = typer.Typer(
 )
 app.add_typer(services.app, name="services")
 app.add_typer(meters.app, name="meters")
+app.add_typer(control.app, name="control")
+app.add_typer(tagging.app, name="tag")
+app.add_typer(journaling.app, name="journal")
+app.add_typer(pki_cli.app, name="pki")
 app.command()(checking.check)
 for command in (
     looking.status,
     looking.points,
     looking.watch,
     looking.history,
+    operating.operate,
+    operating.select,
+    operating.execute,
+    operating.cancel,
+    operating.approve,
     serving.run,
     serving.collect,
     serving.jobs,

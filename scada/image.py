@@ -1,11 +1,13 @@
 """The process image: the present value, quality, time and cause of every point, and what of a batch is worth reporting.
 
-Knows points and the rule of report by exception. Does not know where samples come from or go to, reads no clock and
-never waits: one caller at a time, on the event loop of its owner.
+Knows points, the rule of report by exception, what an event is, and which points an operator has substituted or
+blocked. Does not know where samples come from or go to, reads no clock and never waits: one caller at a time, on the
+event loop of its owner.
 """
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,19 +16,48 @@ from numpy.typing import NDArray
 from scada.model.cause import Cause
 from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
-from scada.model.sample import SAMPLE, PointArray, SampleArray
+from scada.model.sample import SAMPLE, PointArray, QualityArray, SampleArray, no_samples
 
+_Mask = NDArray[np.bool_]
 _NEVER_REPORTED: Final = 0xFF
 """No quality octet: bits 0x02 to 0x08 are never set."""
+
+_TELLING: Final = 0xFF & ~int(Quality.NOT_TOPICAL)
+"""Quality bits whose change is an event. A lost link is one event of the station, not one of each of its points."""
+
+_STATUS: Final = (PointKind.SINGLE_POINT, PointKind.DOUBLE_POINT)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """Rows since the start: received = reported + within the deadband + of unknown points."""
+    """Rows since the start: received = reported + within the deadband + of unknown points.
+
+    ``overridden``: rows, among the received, that met a substituted or blocked point: their values are kept beside.
+    """
 
     received: int = 0
     reported: int = 0
     unknown: int = 0
+    events: int = 0
+    overridden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of a batch is to be reported, and what of it are events; both SAMPLE, in the order of the batch."""
+
+    delta: SampleArray
+    events: SampleArray
+
+
+@dataclass(slots=True)
+class _Beside:
+    """One overridden point: what is shown, and beside it what the field last said."""
+
+    kind: Quality
+    value: float
+    quality: int
+    field: NDArray[np.void]
 
 
 class ProcessImage:
@@ -49,43 +80,110 @@ class ProcessImage:
         self._reported_value = np.zeros(count)
         self._reported_quality = np.full(count, _NEVER_REPORTED, dtype=np.uint8)
         self._last_seen = np.zeros(count, dtype=np.intp)
+        self._is_status = np.array([point.kind in _STATUS for point in ordered], dtype=np.bool_)
+        self._told_value = np.zeros(count)
+        self._told_quality = np.full(count, _NEVER_REPORTED, dtype=np.uint8)
+        self._beside: dict[int, _Beside] = {}
+        self._is_overridden = np.zeros(count, dtype=np.bool_)
         self.counts = ImageCounts()
 
     def __len__(self) -> int:
         return len(self._ids)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._row_of
+
     def apply(self, batch: SampleArray) -> SampleArray:
-        """Take a batch and return the rows of it to be reported, in its order: SAMPLE, shape (m,), m <= n.
+        """Take a batch and return the rows of it to be reported, in its order: SAMPLE, shape (m,), m <= n."""
+        return self.take(batch).delta
+
+    def take(self, batch: SampleArray) -> Taken:
+        """Take a batch and return what of it is to be reported, and what of it are events.
 
         Reported is a sample of any cause but SPONTANEOUS, one whose quality differs from the last reported, and one
         whose value differs from the last reported by more than the point's deadband; without a deadband (positions,
         steps and totals never have one) by anything. Several samples of a point are judged one after the other and all
         kept: a sequence of events is never merged. Rows of unknown points are counted and left out.
+
+        An event is a sample of a single or double point whose valid value differs from the last valid one, or whose
+        quality does in anything but NOT_TOPICAL. The first valid sample of a point is its initial state and no event.
         """
         rows, known = self._rows(batch["point"])
         unknown = 0
         if not known.all():
             unknown = len(batch) - int(np.count_nonzero(known))
             batch, rows = batch[known], rows[known]
+        overridden = 0
+        if self._beside:
+            batch, overridden = self._put_beside(batch, rows)
         order = np.arange(len(batch))
         self._last_seen[rows] = order
         if bool((self._last_seen[rows] == order).all()):
-            report = self._take(batch, rows)
+            report, event = self._take(batch, rows)
         else:
             report = np.zeros(len(batch), dtype=np.bool_)
+            event = np.zeros(len(batch), dtype=np.bool_)
             for turn in _turns(rows):
-                report[turn] = self._take(batch[turn], rows[turn])
-        delta: SampleArray = batch[report]
+                report[turn], event[turn] = self._take(batch[turn], rows[turn])
+        taken = Taken(batch[report], batch[event])
         self.counts = ImageCounts(
             self.counts.received + len(batch) + unknown,
-            self.counts.reported + len(delta),
+            self.counts.reported + len(taken.delta),
             self.counts.unknown + unknown,
+            self.counts.events + len(taken.events),
+            self.counts.overridden + overridden,
         )
-        return delta
+        return taken
+
+    def substitute(self, name: str, value: float, now: int) -> Taken:
+        """Show ``value`` instead of what the field says, with quality SUBSTITUTED, until ``release``.
+
+        Raises KeyError for an unknown point.
+        """
+        return self._override(name, Quality.SUBSTITUTED, value, now)
+
+    def block(self, name: str, now: int, *, held: float | None = None) -> Taken:
+        """Keep showing the present value, with BLOCKED added to the field's quality, until ``release``.
+
+        ``held`` is shown instead of the present value: after a restart, what was shown before. Raises KeyError.
+        """
+        shown = float(self._value[self._row_of[name]]) if held is None else held
+        return self._override(name, Quality.BLOCKED, shown, now)
+
+    def release(self, name: str, now: int) -> Taken:
+        """Show again what the field says; nothing to report for a point that is not overridden. Raises KeyError."""
+        row = self._row_of[name]
+        if row not in self._beside:
+            return Taken(no_samples(), no_samples())
+        field = self._beside.pop(row).field
+        self._is_overridden[row] = False
+        again = field.reshape(1).copy()
+        again["time"], again["cause"] = now, Cause.SPONTANEOUS
+        return self._take_own(again)
+
+    def field_value(self, name: str) -> SampleArray:
+        """What the field last said of a point, SAMPLE, shape (1,): kept beside while it is overridden."""
+        row = self._row_of[name]
+        if row in self._beside:
+            return self._beside[row].field.reshape(1).copy()
+        return self.read([name])
+
+    @property
+    def overridden(self) -> tuple[str, ...]:
+        """Names of the points that are substituted or blocked."""
+        rows = self._beside.keys()
+        return tuple(name for name, row in self._row_of.items() if row in rows)
 
     def snapshot(self) -> SampleArray:
         """Every point's present state, SAMPLE, shape (points,), by id; a copy."""
         return self._state(slice(None))
+
+    def frozen(self) -> "ProcessImage":
+        """A copy that stands still, for whoever looks at it on another thread."""
+        still = copy.copy(self)
+        for name in ("_value", "_quality", "_time", "_cause"):
+            setattr(still, name, getattr(self, name).copy())
+        return still
 
     def read(self, names: Sequence[str]) -> SampleArray:
         """Present state of the named points, SAMPLE, in the order asked. Raises KeyError with the unknown name."""
@@ -97,8 +195,8 @@ class ProcessImage:
         rows = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
         return rows, self._ids[rows] == ids
 
-    def _take(self, batch: SampleArray, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Store samples of different points; True where one is to be reported."""
+    def _take(self, batch: SampleArray, rows: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Store samples of different points; True where one is to be reported, and where one is an event."""
         value, quality, cause = batch["value"], batch["quality"], batch["cause"]
         self._value[rows] = value
         self._quality[rows] = quality
@@ -110,7 +208,57 @@ class ProcessImage:
         reported = rows[report]
         self._reported_value[reported] = value[report]
         self._reported_quality[reported] = quality[report]
-        return report
+        event = self._is_status[rows]
+        if event.any():
+            event = self._judge_events(rows, value, quality) & event
+        return report, event
+
+    def _judge_events(self, rows: NDArray[np.intp], value: NDArray[np.float64], quality: QualityArray) -> _Mask:
+        valid = (quality & Quality.INVALID) == 0
+        known = self._told_quality[rows] != _NEVER_REPORTED
+        telling = quality & np.uint8(_TELLING)
+        changed = valid & (value != self._told_value[rows])
+        changed |= telling != self._told_quality[rows]
+        self._told_value[rows[valid]] = value[valid]
+        heard = known | valid
+        self._told_quality[rows[heard]] = telling[heard]
+        event: _Mask = known & changed
+        return event
+
+    def _override(self, name: str, kind: Quality, value: float, now: int) -> Taken:
+        row = self._row_of[name]
+        field = self._beside[row].field if row in self._beside else self._state(np.array([row]))[0]
+        quality = int(kind) | (int(field["quality"]) if kind is Quality.BLOCKED else 0)
+        self._beside[row] = _Beside(kind, value, quality, np.array(field))
+        self._is_overridden[row] = True
+        own = np.zeros(1, dtype=SAMPLE)
+        own["point"], own["time"], own["value"] = self._ids[row], now, value
+        own["quality"], own["cause"] = quality, Cause.SPONTANEOUS
+        return self._take_own(own)
+
+    def _take_own(self, own: SampleArray) -> Taken:
+        rows, _ = self._rows(own["point"])
+        report, event = self._take(own, rows)
+        taken = Taken(own[report], own[event])
+        self.counts = replace(
+            self.counts,
+            received=self.counts.received + len(own),
+            reported=self.counts.reported + len(taken.delta),
+            events=self.counts.events + len(taken.events),
+        )
+        return taken
+
+    def _put_beside(self, batch: SampleArray, rows: NDArray[np.intp]) -> tuple[SampleArray, int]:
+        """The batch with what is shown in place of what the field says of overridden points, and how many those are."""
+        hit = np.flatnonzero(self._is_overridden[rows])
+        if not len(hit):
+            return batch, 0
+        shown = batch.copy()
+        for place in hit.tolist():
+            beside = self._beside[int(rows[place])]
+            beside.field = np.array(batch[place])
+            shown["value"][place], shown["quality"][place] = beside.value, beside.quality
+        return shown, len(hit)
 
     def _state(self, rows: slice | NDArray[np.intp]) -> SampleArray:
         state = np.empty(len(self._ids[rows]), dtype=SAMPLE)

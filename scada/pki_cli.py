@@ -33,7 +33,7 @@ def init(
     """Make a new authority: a root, one subordinate for people, one for time-stamps."""
     if (folder / "index.json").exists():
         raise _refused(f"{folder} holds an authority already; a second one would orphan its certificates")
-    pki_folder.save(pki_folder.create(f"http://127.0.0.1:{port}", now_us()), folder)
+    _save(pki_folder.create(f"http://127.0.0.1:{port}", now_us()), folder)
     console.print(f"Authority made in {folder}; verifiers trust {folder / 'root.cer'}.")
 
 
@@ -53,7 +53,7 @@ def issue(
     issued = _answered(lambda: pki.issue(subject, pki_folder.profile_named(profile), now_us()))
     out.touch(mode=0o600)
     out.write_bytes(issued.pkcs12(passphrase, name))
-    pki_folder.save(pki, folder)
+    _save(pki, folder)
     console.print(f"Issued {issued.certificate.serial_number:x} for {name}, in {out}.")
 
 
@@ -69,8 +69,15 @@ def revoke(
     except ValueError:
         raise _refused(f"{serial!r} is not a serial number") from None
     _answered(lambda: pki.revoke(number, now_us(), x509.ReasonFlags.key_compromise))
-    pki_folder.save(pki, folder)
+    _save(pki, folder)
     console.print(f"Revoked {serial} ({pki.issued[number][1]}).")
+
+
+@app.command()
+def lists(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Write the revocation lists anew; they hold for 30 days."""
+    pki_folder.write_lists(_opened(folder), folder, now_us())
+    console.print(f"Written to {folder / 'crl'}.")
 
 
 @app.command("list")
@@ -119,6 +126,11 @@ class _Reread:
                 authority.revoked = fresh.authorities[name].revoked
             self._stamp = stamp
         return now_us()
+
+
+def _save(pki: LocalPki, folder: Path) -> None:
+    pki_folder.save(pki, folder)
+    pki_folder.write_lists(pki, folder, now_us())
 
 
 def _opened(folder: Path) -> LocalPki:

@@ -6,45 +6,73 @@ database answers.
 """
 
 import asyncio
+import contextlib
 import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from importlib import import_module
 from typing import Any
 
 from historian.sink import SinkLimits, TelemetrySink
 from historian.store import HistorianStore
 from scada.clock import now_us
 from scada.config import HistorianConfig
+from scada.control.interlocking import TopologyInterlocking
+from scada.control.tenure import Tenure
+from scada.controlling import ControlLost, DeskRoom, take_control
 from scada.files import Installation
+from scada.hmi.control_door import control_routes
 from scada.hmi.door import Answer, StateDoor, write_last_state
 from scada.image import ProcessImage
+from scada.model.cause import Cause
+from scada.model.errors import GridScadaError, StoreUnavailable
 from scada.model.point import Point
+from scada.model.quality import Quality
 from scada.model.sample import SampleArray
+from scada.model.station import Province
+from scada.model.switching import WhatIf
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints
 from substations.adapters import station_scans
 from substations.scan import scan_stations
 
 NAME = "run"
+STANDBY = "standby"
 CLOSE_WITHIN_S = 20.0
+CUSTOMERS_EVERY_S = 600.0
 
 
 class ControlRoom:
     """What ``scada run`` holds while it runs, and what it tells of itself."""
 
-    def __init__(self, installation: Installation, sink: TelemetrySink) -> None:
+    def __init__(self, installation: Installation, sink: TelemetrySink | None = None) -> None:
         self._stations = installation.stations
         points = [point for station in self._stations for point in station.points]
         self.image = ProcessImage(points)
         self.points: Mapping[str, Point] = {point.name: point for point in points}
         self.sink = sink
-        self.scans = station_scans(self._stations, installation.maps, self._take, installation.config.scan)
+        self.desk: DeskRoom | None = None
+        self.scans = station_scans(self._stations, installation.maps, self.take, installation.config.scan)
         self._since = now_us()
 
-    def _take(self, batch: SampleArray) -> None:
+    def take(self, batch: SampleArray) -> None:
         delta = self.image.apply(batch)
-        if len(delta):
+        if not len(delta):
+            return
+        if self.sink is not None:
             self.sink.offer(delta)
+        if self.desk is not None:
+            self.desk.desk.observe(delta)
+
+    def take_over(self, sink: TelemetrySink) -> None:
+        """From now on telemetry goes to ``sink``, beginning with the present state of every point heard of."""
+        self.sink = sink
+        present = self.image.snapshot()
+        present = present[present["quality"] & Quality.NOT_TOPICAL == 0]
+        present["cause"] = Cause.BACKGROUND_SCAN
+        if len(present):
+            sink.offer(present)
 
     def state(self, _: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Everything ``scada status`` and the overview show."""
@@ -66,7 +94,8 @@ class ControlRoom:
                 for scan in self.scans
             ],
             "image": asdict(self.image.counts),
-            "samples": asdict(self.sink.stats()),
+            "samples": {} if self.sink is None else asdict(self.sink.stats()),
+            "control": None if self.desk is None else self.desk.state(),
         }
 
     def station_points(self, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -92,25 +121,70 @@ class ControlRoom:
         }
 
 
-async def run(installation: Installation, endpoints: Endpoints, stop: asyncio.Event) -> None:
-    """Scan all stations until ``stop`` is set; what was scanned is then in the database or in the spool.
+async def run(installation: Installation, endpoints: Endpoints, stop: asyncio.Event, *, standby: bool = False) -> None:
+    """Scan all stations and be the control desk until ``stop`` is set; what was scanned is then stored or spooled.
 
-    Raises OSError when the state door's port is taken, MigrationError when the database is of another version.
+    A ``standby`` only scans, until the process in control ends or falls silent. Raises ControlHeld when another process
+    is in control, ControlLost when one took it, DoorTaken when the state door's port is taken, MigrationError when the
+    database is of another version.
     """
+    room = ControlRoom(installation)
+    if standby:
+        tenure = await _stand_by(installation, room, stop)
+    else:
+        tenure = await take_control(installation.config, stop, standby=False)
+    if tenure is not None:
+        await _run_in_control(installation, endpoints, stop, room, tenure)
+
+
+async def _stand_by(installation: Installation, room: ControlRoom, stop: asyncio.Event) -> Tenure | None:
+    """Scan, so that the process image is warm, until control may be had."""
+    config = installation.config
+    async with StateDoor(STANDBY, _answers(room), replace(config.http, port=0), config.var):
+        scan = asyncio.create_task(scan_stations(room.scans), name="scan")
+        try:
+            return await take_control(config, stop, standby=True)
+        finally:
+            scan.cancel()
+            await asyncio.gather(scan, return_exceptions=True)
+
+
+async def _run_in_control(
+    installation: Installation, endpoints: Endpoints, stop: asyncio.Event, room: ControlRoom, tenure: Tenure
+) -> None:
     config = installation.config
     limits = _limits(config.historian)
+    customers: dict[str, int] = {}
+    province = installation.province
+    interlocking = TopologyInterlocking(province)
+    desk_room = DeskRoom(
+        installation, tenure, room.image, room.take, interlocking, lambda: _what_if(province, customers)
+    )
+    routes = control_routes(lambda: None if tenure.lost else desk_room.desk)
     with HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
         sink = TelemetrySink(store, config.var / "spool", name=NAME, clock=now_us, limits=limits)
-        room = ControlRoom(installation, sink)
-        answers: dict[str, Answer] = {
-            "/api/v1/state": room.state,
-            "/api/v1/stations/{code}/points": room.station_points,
-        }
-        async with StateDoor(NAME, answers, config.http, config.var):
+        async with desk_room, StateDoor(NAME, _answers(room), config.http, config.var, routes):
+            room.desk = desk_room
+            room.take_over(sink)
             sink.start()
-            await _scan_until(stop, room, endpoints.postgres_dsn)
-        await asyncio.to_thread(sink.close, CLOSE_WITHIN_S)
+            try:
+                await _scan_until(stop, room, endpoints.postgres_dsn, customers)
+            finally:
+                await asyncio.to_thread(sink.close, CLOSE_WITHIN_S)
         write_last_state(config.var, NAME, room.state())
+    if tenure.lost and not stop.is_set():
+        raise ControlLost("another process has taken control; start this one again with --standby")
+
+
+def _answers(room: ControlRoom) -> dict[str, Answer]:
+    return {"/api/v1/state": room.state, "/api/v1/stations/{code}/points": room.station_points}
+
+
+def _what_if(province: Province, customers: Mapping[str, int]) -> WhatIf:
+    """Loaded when it is wanted: the load flow takes 0.6 s to import."""
+    found: WhatIf = import_module("scada.control.whatif").LoadFlowWhatIf(province)
+    found.customers = customers  # type: ignore[attr-defined]  # filled when the database has answered
+    return found
 
 
 def _limits(config: HistorianConfig) -> SinkLimits:
@@ -121,12 +195,38 @@ def _limits(config: HistorianConfig) -> SinkLimits:
     )
 
 
-async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str) -> None:
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(scan_stations(room.scans), name="scan"),
-            group.create_task(bring_up_to_date(dsn, stop, tuple(room.points.values())), name="schema"),
-        ]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
+async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str, customers: dict[str, int]) -> None:
+    assert room.desk is not None
+    ends = [
+        asyncio.create_task(stop.wait(), name="stop"),
+        asyncio.create_task(room.desk.lost.wait(), name="control lost"),
+    ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(scan_stations(room.scans), name="scan"),
+                group.create_task(_look_after_database(stop, room, dsn, customers), name="schema"),
+            ]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+    except ExceptionGroup as group_of:
+        refusals, bugs = group_of.split(GridScadaError)
+        if bugs is not None or refusals is None:
+            raise
+        raise refusals.exceptions[0] from None
+    finally:
+        for end in ends:
+            end.cancel()
+
+
+async def _look_after_database(stop: asyncio.Event, room: ControlRoom, dsn: str, customers: dict[str, int]) -> None:
+    """Bring the schema up to date, then count who is supplied by which feeder: what-if tells how many would be lost."""
+    if not await bring_up_to_date(dsn, stop, tuple(room.points.values())):
+        return
+    while True:
+        with contextlib.suppress(StoreUnavailable), HistorianStore(dsn, worker="customers", clock=now_us) as store:
+            meters = await asyncio.to_thread(store.registered_meters)
+            customers.clear()
+            customers.update(Counter(meter.feeder for meter in meters if meter.feeder))
+        await asyncio.sleep(CUSTOMERS_EVERY_S)

@@ -21,13 +21,17 @@ Serve = Callable[[asyncio.Event], Coroutine[None, None, None]]
 def run(
     context: typer.Context,
     base_port: Annotated[int, typer.Option("--base-port", min=0, max=65000, help="Overrides stations.base_port.")] = 0,
+    *,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait until the process in control ends, then take over.")
+    ] = False,
 ) -> None:
-    """Scan the stations, keep the process image, bring telemetry to the historian."""
+    """Scan the stations, keep the process image, be the control desk, bring telemetry to the historian."""
     with told_failures():
         path = config_path(context)
         installation = load_installation(path, base_port=base_port)
         endpoints = supervisor.endpoints(installation.config)
-        _serve(lambda stop: running.run(installation, endpoints, stop))
+        _serve(lambda stop: running.run(installation, endpoints, stop, standby=standby))
 
 
 def collect(

@@ -1,6 +1,7 @@
 """The state door: each process tells its state as JSON on a loopback port and writes down where.
 
-Knows HTTP and the file ``var/run/NAME.json``. Does not know what the answers mean. Reading only: no order enters here.
+Knows HTTP and the file ``var/run/NAME.json``. Does not know what the answers mean. The answers only tell; orders enter
+by the control desk's routes alone (``control_door``).
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from scada.config import HttpConfig
 from scada.model.errors import GridScadaError
@@ -42,12 +43,14 @@ class _Server(uvicorn.Server):
 
 
 class StateDoor:
-    """Serves ``answers`` (path → function) while its block lasts.
+    """Serves ``answers`` (path → function) and ``routes`` of others while its block lasts.
 
     Raises DoorTaken when the configured port is.
     """
 
-    def __init__(self, name: str, answers: Mapping[str, Answer], http: HttpConfig, var: Path) -> None:
+    def __init__(
+        self, name: str, answers: Mapping[str, Answer], http: HttpConfig, var: Path, routes: Sequence[BaseRoute] = ()
+    ) -> None:
         self._name = name
         self._file = var / "run" / f"{name}.json"
         family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
@@ -60,7 +63,7 @@ class StateDoor:
             ) from None
         host = f"[{http.host}]" if ":" in http.host else http.host
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
-        application = Starlette(routes=[Route(path, _endpoint(answer)) for path, answer in answers.items()])
+        application = Starlette(routes=[*(Route(path, _endpoint(answer)) for path, answer in answers.items()), *routes])
         self._server = _Server(
             uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )

@@ -2,7 +2,7 @@
 
     root.cer people.cer time.cer      certificates, PEM
     keys/*.key                        private keys, PEM, readable by the owner only; for demonstrations and tests
-    issued/SERIAL.cer                 every certificate issued
+    crl/*.crl                         revocation lists for verifiers that read files, as of the last change
     index.json                        addresses, and serial, profile, subject and revocation of each certificate
 
 Does not serve anything, and reads no clock.
@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from scada.model.errors import GridScadaError
 from scada.pki.authority import Addresses, Authority, Identity, PrivateKey, Revocation
-from scada.pki.profiles import OCSP_RESPONDER, PROFILES, SUBORDINATE, TIME_STAMPING, Profile, Subject
+from scada.pki.profiles import DAY_US, OCSP_RESPONDER, PROFILES, SUBORDINATE, TIME_STAMPING, Profile, Subject
 
+LISTS_HOLD_US = 30 * DAY_US
 AUTHORITIES = ("root", "people", "time")
 
 
@@ -114,6 +115,15 @@ def save(pki: LocalPki, folder: Path) -> None:
     fresh = folder / "index.json.new"
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(folder / "index.json")
+
+
+def write_lists(pki: LocalPki, folder: Path, now: int, *, holds_us: int = LISTS_HOLD_US) -> None:
+    """Write every authority's revocation list to ``crl/NAME.crl``, for verifiers on this machine."""
+    (folder / "crl").mkdir(parents=True, exist_ok=True)
+    for name, authority in pki.authorities.items():
+        fresh = folder / "crl" / f"{name}.new"
+        fresh.write_bytes(authority.crl(now, holds_us=holds_us))
+        fresh.replace(folder / "crl" / f"{name}.crl")
 
 
 def load(folder: Path) -> LocalPki:

@@ -1,0 +1,110 @@
+"""How the commands talk to the control desk: sign, send, watch.
+
+Knows the door's address in ``var/run`` and its answers. Does not judge anything.
+"""
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from scada.clock import now_us
+from scada.config import Config
+from scada.control.jws import Signer, sign
+from scada.control.message import US, Message, Wish, uuid7
+from scada.control.signers import TokenSigner, common_name, file_signer
+from scada.model.errors import GridScadaError
+
+PREFIX: Final = "/api/v1/control"
+ANSWER_S: Final = 90.0
+"""A disconnector moves for many seconds, and the answer comes when it has."""
+
+
+class DeskSilent(GridScadaError):
+    """No desk answers, or it is not in control."""
+
+
+class Client:
+    """The desk of the ``scada run`` that is in control on this machine."""
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+
+    def send(self, document: bytes, door: str = "messages") -> dict[str, Any]:
+        """The report. Raises DeskSilent; after that the fate of the message is open, and it may be asked for."""
+        return self._ask("POST", f"/{door}", content=document)
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """What the desk says under ``path``. Raises DeskSilent."""
+        return self._ask("GET", path, params=parameters)
+
+    def command(self, name: str) -> dict[str, Any]:
+        """The command with this id, or the latest one under way for this target. Raises DeskSilent."""
+        found = [each for each in self.get("/commands")["commands"] if name in (each["id"], each["target"])]
+        waiting = [each for each in found if each["outcome"] is None]
+        if not found:
+            raise DeskSilent(f"the desk knows no command {name!r}")
+        return dict((waiting or found)[-1])
+
+    def follow(self, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The report again, whenever there is news, until the command has ended."""
+        while report["outcome"] is None:
+            report = self.get(f"/commands/{report['id']}", steps=len(report["steps"]), wait_s=20)
+            yield report
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        place = self._var / "run" / "run.json"
+        try:
+            url = json.loads(place.read_text(encoding="utf-8"))["url"]
+        except (OSError, ValueError, KeyError):
+            raise DeskSilent(f"scada run is not running (no {place})") from None
+        try:
+            answer = httpx.request(method, url + PREFIX + path, timeout=ANSWER_S, trust_env=False, **options)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise DeskSilent(f"the desk does not answer at {url}: {type(error).__name__} {error}") from None
+        if answer.status_code not in (200, 409):
+            raise DeskSilent(body.get("error", f"the desk answers {answer.status_code}"))
+        return dict(body)
+
+
+def signer(key: str, config: Config) -> Signer:
+    """``key``: a PKCS#12 file, a bare name in VAR/control/keys, or ``pkcs11:LIBRARY:TOKEN[:KEY LABEL]``.
+
+    The passphrase or PIN comes from $SCADA_PASSPHRASE, else it is asked for. Raises KeyUnusable.
+    """
+    passphrase = os.environ.get("SCADA_PASSPHRASE") or getpass.getpass(f"Passphrase of {key}: ")
+    if key.startswith("pkcs11:"):
+        library, token, label = [*key.split(":")[1:], "", ""][:3]
+        return TokenSigner(Path(library), token, passphrase, label)
+    path = Path(key)
+    in_keys = config.var / "control" / "keys" / f"{key}.p12"
+    return file_signer(path if path.exists() or not in_keys.exists() else in_keys, passphrase)
+
+
+def message(by: Signer, do: Wish, *, holds_s: float, **fields: Any) -> Message:
+    """A message of the key's owner, from now on for ``holds_s``."""
+    now = now_us()
+    return Message(
+        id=uuid7(now, os.urandom(10)),
+        do=do,
+        issued=now,
+        expires=now + int(holds_s * US),
+        originator=common_name(by),
+        **fields,
+    )
+
+
+def signed(by: Signer, content: Message) -> bytes:
+    """The message as the desk takes it."""
+    return sign(content.payload, by)
+
+
+def clock(time_us: int) -> str:
+    """Local time of day of a step, to the millisecond."""
+    return time.strftime("%H:%M:%S", time.localtime(time_us / 1e6)) + f".{time_us // 1000 % 1000:03d}"

@@ -1,0 +1,184 @@
+"""``scada operate``, ``select``, ``execute``, ``cancel``, ``approve``: orders, signed here and judged by the desk.
+
+Knows what people type and what they must see. Does not judge: what it shows is what the desk said.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from scada.commands.context import FAILED, config_of, told_failures
+from scada.commands.deskclient import Client, clock, message, signed, signer
+from scada.commands.duration import seconds_of
+from scada.control.jws import countersign
+from scada.control.message import Wish
+from scada.model.switching import Action, ControlModel
+
+UNKNOWN = 3
+"""Exit code of an outcome nobody knows: neither done nor refused."""
+
+Key = Annotated[str, typer.Option("--key", help="PKCS#12 file, a name in VAR/control/keys, or pkcs11:LIBRARY:TOKEN.")]
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="What to operate: TN01/471, TN01/T1, TN01/131/f86.reset.")
+]
+Wanted = Annotated[Action, typer.Argument(metavar="ACTION", help="open, close, raise, lower, reset, on or off.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; in the journal.")]
+OrderNumber = Annotated[str, typer.Option("--order", help="Number of the switching order it belongs to.")]
+StepNumber = Annotated[int, typer.Option("--step", min=0, help="Step of that order.")]
+Holds = Annotated[str, typer.Option("--holds", help="How long the order may be carried out.")]
+Emergency = Annotated[
+    bool, typer.Option("--emergency", help="Without the second person; needs a reason, raises an alarm.")
+]
+Direct = Annotated[bool, typer.Option("--direct", help="Only for equipment that knows no select.")]
+Test = Annotated[bool, typer.Option("--test", help="Judge everything, send nothing.")]
+Name = Annotated[str, typer.Argument(metavar="COMMAND", help="Number of the command, or its target.")]
+
+
+def operate(
+    context: typer.Context,
+    target: Target,
+    action: Wanted,
+    key: Key,
+    reason: Reason = "",
+    order: OrderNumber = "",
+    step: StepNumber = 0,
+    holds: Holds = "120s",
+    *,
+    emergency: Emergency = False,
+    direct: Direct = False,
+    test: Test = False,
+) -> None:
+    """Operate a device: select, have it approved where two persons are wanted, execute, see the position come back."""
+    fields = {"target": target, "action": action, "reason": reason, "order": order, "step": step}
+    fields |= {"emergency": emergency, "test": test}
+    _order(context, Wish.OPERATE, key, holds, direct=direct, fields=fields)
+
+
+def select(
+    context: typer.Context,
+    target: Target,
+    action: Wanted,
+    key: Key,
+    reason: Reason = "",
+    order: OrderNumber = "",
+    step: StepNumber = 0,
+    holds: Holds = "120s",
+) -> None:
+    """Select a device and keep it for `scada execute`."""
+    fields = {"target": target, "action": action, "reason": reason, "order": order, "step": step}
+    _order(context, Wish.SELECT, key, holds, direct=False, fields=fields)
+
+
+def execute(context: typer.Context, name: Name, key: Key) -> None:
+    """Carry out what was selected before."""
+    _about(context, Wish.EXECUTE, name, key)
+
+
+def cancel(context: typer.Context, name: Name, key: Key) -> None:
+    """Withdraw a command that was not sent yet."""
+    _about(context, Wish.CANCEL, name, key)
+
+
+def approve(
+    context: typer.Context,
+    name: Name,
+    key: Key,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it was read before.")] = False,
+) -> None:
+    """Sign a waiting command as the second person, after reading what it is and what it would bring about."""
+    out = Console(soft_wrap=True, highlight=False)
+    with told_failures():
+        config = config_of(context)
+        client = Client(config.var)
+        report = client.command(name)
+        _show_request(out, report)
+        by = signer(key, config)
+        if not yes and not typer.confirm("Approve?"):
+            raise typer.Exit(FAILED)
+        report = client.send(countersign(report["document"].encode(), by), "approvals")
+        _watch(out, client, report)
+
+
+def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bool, fields: dict[str, Any]) -> None:
+    out = Console(soft_wrap=True, highlight=False)
+    with told_failures():
+        config = config_of(context)
+        by = signer(key, config)
+        model = ControlModel.DIRECT if direct else ControlModel.SELECT_BEFORE_OPERATE
+        content = message(by, do, holds_s=seconds_of(holds), model=model, **fields)
+        client = Client(config.var)
+        _watch(out, client, client.send(signed(by, content)))
+
+
+def _about(context: typer.Context, do: Wish, name: str, key: str) -> None:
+    out = Console(soft_wrap=True, highlight=False)
+    with told_failures():
+        config = config_of(context)
+        client = Client(config.var)
+        report = client.command(name)
+        by = signer(key, config)
+        _watch(out, client, client.send(signed(by, message(by, do, holds_s=30.0, subject=report["id"]))))
+
+
+def _watch(out: Console, client: Client, report: dict[str, Any]) -> None:
+    """Print every step as it comes, then the outcome; the exit code is the outcome."""
+    shown = _show_steps(out, report, 0)
+    if report["outcome"] is None and report["waits_for"]:
+        _show_request(out, report)
+        if report["waits_for"] == "execute":
+            out.print(f"selected; carry it out with: scada execute {report['target']} --key …")
+            return
+        out.print(f"waits for a second person: scada approve {report['target']} --key …")
+    for news in client.follow(report):
+        report = news
+        shown = _show_steps(out, report, shown)
+        if report["waits_for"] == "execute":
+            out.print(f"selected; carry it out with: scada execute {report['target']} --key …")
+            return
+    _show_outcome(out, report)
+    if report["outcome"] != "completed":
+        raise typer.Exit(UNKNOWN if report["outcome"] == "unknown" else FAILED)
+
+
+def _show_steps(out: Console, report: dict[str, Any], shown: int) -> int:
+    steps = report.get("steps", [])
+    for step in steps[shown:]:
+        out.print(f"{clock(step['time'])}  {step['state']:10}  {step['sentence']}", markup=False)
+    return len(steps)
+
+
+def _show_request(out: Console, report: dict[str, Any]) -> None:
+    out.print(
+        f"{report['target']} {report['action']}, requested by {report['requester']}, number {report['id']}",
+        markup=False,
+    )
+    if report["reason"]:
+        out.print(f"  reason: {report['reason']}", markup=False)
+    for remark in report["remarks"]:
+        out.print(f"  {remark}", markup=False)
+    found = report["consequences"]
+    if found is None:
+        return
+    if not found["known"]:
+        out.print(f"  what it would bring about is not known: {found['reason']}", markup=False)
+    if found["lost_loads"]:
+        loads = ", ".join(found["lost_loads"])
+        out.print(
+            f"  loses {found['lost_mw']:.2f} MW and {found['lost_customers']} customers: {loads}",
+            markup=False,
+            style="yellow",
+        )
+    for sentence in (*found["overloads"], *found["voltages"], *found["remarks"]):
+        out.print(f"  {sentence}", markup=False)
+
+
+def _show_outcome(out: Console, report: dict[str, Any]) -> None:
+    subject = f"{report['target']} {report['action']}" if "action" in report else report.get("target", "message")
+    if report["outcome"] == "completed":
+        out.print(f"{subject} completed", style="green")
+        return
+    for refusal in report["refusals"]:
+        cause = f"{refusal['cause']} {refusal['label']}"
+        out.print(f"{subject} {report['outcome']}: {cause} ({refusal['sentence']})", markup=False, style="red")
