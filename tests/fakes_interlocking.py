@@ -103,6 +103,31 @@ def a_province(stations: Sequence[Station], lines: Sequence[Line], infeeds: Sequ
     return Province(tuple(stations), tuple(lines), tuple(supplies))
 
 
+def two_stations() -> Province:
+    """S1 with the supply, S2 at the end of a line; transformers, couplers and feeders in both; 173 on two busbars."""
+
+    def bays(code: str) -> Station:
+        return a_station(
+            code,
+            int(code[1:]),
+            [
+                ("station_services", "TD", ("C11", "C12", "C31", "C32", "C41", "C42")),
+                ("coupler_110", "112", ("C11", "C12")),
+                ("coupler_35", "312", ("C31", "C32")),
+                ("line_110", "171", ("C11",)),
+                ("line_110_double", "173", ("C11", "C12")),
+                ("transformer_110_35_22", "T1", ("C11", "C31", "C41")),
+                ("transformer_110_35_22", "T2", ("C12", "C32", "C42")),
+                ("feeder_35", "371", ("C31",)),
+                ("feeder_22", "471", ("C41",)),
+            ],
+            ["171", "173"],
+        )
+
+    lines = [a_line("S1/171", "S2/171"), a_line("S1/173", "S2/173")]
+    return a_province([bays("S1"), bays("S2")], lines, ["S1/C11"])
+
+
 class Truth:
     """How the devices really stand, and what follows from it."""
 

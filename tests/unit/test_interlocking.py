@@ -7,9 +7,9 @@ from scada.control.interlocking_voltage import SynchrocheckLimits
 from scada.grid.topology import Topology
 from scada.model.addcause import AddCause
 from scada.model.quality import Quality
-from scada.model.station import Province, Station
+from scada.model.station import Province
 from scada.model.switching import Action, Allowed, Blocked, Decision, Fact, Operation
-from tests.fakes_interlocking import Seen, Truth, a_line, a_province, a_station
+from tests.fakes_interlocking import Seen, Truth, a_province, two_stations
 
 OPEN, CLOSE, RAISE, LOWER = Action.OPEN, Action.CLOSE, Action.RAISE, Action.LOWER
 INTERLOCKING, SYNCHROCHECK = AddCause.BLOCKED_BY_INTERLOCKING, AddCause.BLOCKED_BY_SYNCHROCHECK
@@ -25,31 +25,6 @@ MODE, POSITION, REACHED, LIMIT = (
     AddCause.STEP_LIMIT,
 )
 ON_SITE = SiteFacts(Place.ON_SITE)
-
-
-def two_stations() -> Province:
-    """S1 with the supply, S2 at the end of a line; transformers, couplers and feeders in both; 173 on two busbars."""
-
-    def bays(code: str) -> Station:
-        return a_station(
-            code,
-            int(code[1:]),
-            [
-                ("station_services", "TD", ("C11", "C12", "C31", "C32", "C41", "C42")),
-                ("coupler_110", "112", ("C11", "C12")),
-                ("coupler_35", "312", ("C31", "C32")),
-                ("line_110", "171", ("C11",)),
-                ("line_110_double", "173", ("C11", "C12")),
-                ("transformer_110_35_22", "T1", ("C11", "C31", "C41")),
-                ("transformer_110_35_22", "T2", ("C12", "C32", "C42")),
-                ("feeder_35", "371", ("C31",)),
-                ("feeder_22", "471", ("C41",)),
-            ],
-            ["171", "173"],
-        )
-
-    lines = [a_line("S1/171", "S2/171"), a_line("S1/173", "S2/173")]
-    return a_province([bays("S1"), bays("S2")], lines, ["S1/C11"])
 
 
 PROVINCE = two_stations()
