@@ -83,6 +83,10 @@ class Archive:
             raise ArchiveError(f"object {digest} was changed")
         return content
 
+    def holds(self, digest: str, suffix: str) -> bool:
+        """True when there is an object of this name."""
+        return self._path(digest, suffix).exists()
+
     def announce(self, event: ContractEvent, evidence: Mapping[str, str]) -> None:
         """Journal an event before the store is told. ``evidence``: SHA-256 → suffix of what belongs to it."""
         body = {

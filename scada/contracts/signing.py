@@ -92,10 +92,10 @@ async def sign(pdf: bytes, signer: Signer, signing: Signing, trust: Trust, clock
     """
     now = clock()
     findings = holder_findings(signer.signing_cert, signing.holder)
-    findings += await check_certificate(trust, signer.signing_cert, list(signer.cert_registry), now)
-    if findings:
-        raise NotAccepted(*findings)
     async with trust.signing_context(now) as context:
+        findings += await check_certificate(trust, signer.signing_cert, list(signer.cert_registry), context)
+        if findings:
+            raise NotAccepted(*findings)
         metadata = PdfSignatureMetadata(
             field_name=signing.box.field,
             md_algorithm="sha256",

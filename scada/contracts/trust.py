@@ -153,19 +153,16 @@ def holder_findings(certificate: x509.Certificate, holder: Customer) -> list[Fin
 
 
 async def check_certificate(
-    trust: Trust, certificate: x509.Certificate, others: Sequence[x509.Certificate], now: int
+    trust: Trust, certificate: x509.Certificate, others: Sequence[x509.Certificate], context: ValidationContext
 ) -> list[Finding]:
-    """What speaks against signing a contract with this certificate now; empty when nothing does."""
-    async with trust.signing_context(now) as context:
-        validator = CertificateValidator(
-            certificate, intermediate_certs=[*others, *trust.intermediates], validation_context=context
-        )
-        try:
-            await validator.async_validate_usage(USAGES)
-        except path_errors.ValidationError as error:
-            return [path_finding(certificate, error)]
-        except path_errors.PathBuildingError as error:
-            return [path_finding(certificate, error)]
+    """What speaks against signing a contract with this certificate, as of the context's time; empty when nothing."""
+    validator = CertificateValidator(
+        certificate, intermediate_certs=[*others, *trust.intermediates], validation_context=context
+    )
+    try:
+        await validator.async_validate_usage(USAGES)
+    except (path_errors.ValidationError, path_errors.PathBuildingError) as error:
+        return [path_finding(certificate, error)]
     return []
 
 
@@ -204,8 +201,10 @@ class CheckedTimeStamper(TimeStamper):
         if not self._trust.tsa_url:
             raise NotAccepted(Finding(Reason.TSA_DOWN, "tsa_url is not set"))
         headers = {"Content-Type": "application/timestamp-query"}
+        limit_s = self._trust.fetch_limit_s
+        is_tls = self._trust.tsa_url.startswith("https:")  # without TLS, loading the roots would be the longest step
         try:
-            async with httpx.AsyncClient(timeout=self._trust.fetch_limit_s, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=limit_s, trust_env=False, verify=is_tls) as client:
                 answer = await client.post(self._trust.tsa_url, content=req.dump(), headers=headers)
                 answer.raise_for_status()
         except httpx.HTTPError as error:

@@ -66,7 +66,8 @@ async def _findings(
         findings += signature_findings(embedded[0])
         findings += holder_findings(embedded[0].signer_cert, buyer)
         others = list(embedded[0].other_embedded_certs)
-        findings += await check_certificate(trust, embedded[0].signer_cert, others, now)
+        async with trust.signing_context(now) as context:
+            findings += await check_certificate(trust, embedded[0].signer_cert, others, context)
     return findings
 
 

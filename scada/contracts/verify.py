@@ -94,7 +94,9 @@ async def _verified(
     by_field = {link.signature: link for link in chain}
     judged = []
     for embedded in pdfreading.signatures(reader):
-        judged.append(await _judged(content, embedded, by_field[str(embedded.field_name)], trust, now))
+        link = by_field[str(embedded.field_name)]
+        then = reader if link.end == len(content) else custody.cut(content, link, SIZE_LIMIT)
+        judged.append(await _judged(content, embedded, link, then, trust, now))
     missing = [name for name in required if name not in {each.field for each in judged}]
     findings += [Finding(Reason.NO_SIGNATURE, name) for name in missing]
     last = chain[-1] if chain else None
@@ -141,14 +143,16 @@ class _Judgement:
 
 
 async def _judged(
-    content: bytes, embedded: EmbeddedPdfSignature, link: Link, trust: Trust, now: int
+    content: bytes, embedded: EmbeddedPdfSignature, link: Link, then: PdfFileReader, trust: Trust, now: int
 ) -> SignatureVerdict:
+    """``then`` is the file as it was when the link was complete."""
     name, identity = identity_of(embedded.signer_cert)
     intact, valid = integrity(embedded)
-    then = custody.cut(content, link, SIZE_LIMIT)
     at = utc(now if link.time is None else min(link.time + SECOND_US, now))
     timing = ValidationTimingInfo(at, at, point_in_time_validation=True)
-    (own,) = [each for each in pdfreading.signatures(then) if each.field_name == embedded.field_name]
+    own = embedded
+    if then is not embedded.reader:
+        (own,) = [each for each in pdfreading.signatures(then) if each.field_name == embedded.field_name]
     judgement = await _validated(then, own, link, trust, timing)
     reach = pdfreading.reach(embedded)
     changes = _changes(embedded, reach)
