@@ -103,6 +103,11 @@ class Connection:
         except OSError:
             return  # enough bytes wait there to wake it, or it has left and nothing needs to
 
+    def close(self) -> None:
+        """Release the sockets that wake ``serve``; it does so itself at its end."""
+        self._wake_reader.close()
+        self._wake_writer.close()
+
     def serve(self, stop: threading.Event) -> None:
         """Connect, receive and acknowledge until ``stop`` is set (and ``wake`` called); then leave in good order.
 
@@ -217,8 +222,7 @@ class Connection:
             while self._client.socket() is not None and self._client.want_write() and poll.poll(1000):
                 self._client.loop_write()
         self.is_connected = False
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self.close()
 
     # -- paho's callbacks, all in the thread of ``serve``
 

@@ -115,8 +115,14 @@ class HeadEnd:
             thread.start()
 
     def stop(self) -> None:
-        """Settle the batch in hand if the store is there, acknowledge it, leave the broker; the session stays."""
+        """Settle the batch in hand if the store is there, acknowledge it, leave the broker; the session stays.
+
+        One that was never started only releases what it holds.
+        """
         self._writing_stopped.set()
+        if not self._threads:
+            self._connection.close()
+            return
         self._inbox.wake()
         serving, writing = self._threads
         writing.join()

@@ -5,6 +5,7 @@ Knows which store, broker and clock the head-end gets and where its state is tol
 
 import asyncio
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,7 @@ from historian.store import HistorianStore
 from meters.connection import Broker
 from meters.headend import HeadEnd
 from scada.clock import now_us
-from scada.config import Config
+from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints, Role
@@ -25,7 +26,7 @@ NAME = "collect"
 async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> None:
     """Read meters until ``stop`` is set; everything received is then either stored or still with the broker.
 
-    Raises OSError when the state door's port is taken, MigrationError when the database is of another version.
+    Raises MigrationError when the database is of another version, and what a bug in the head-end raised.
     """
     credential = endpoints.mqtt_credentials[Role.HEADEND]
     broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
@@ -46,9 +47,21 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
                 "readings": asdict(head_end.stats()),
             }
 
-        async with StateDoor(NAME, {"/api/v1/state": state}, config.http, config.var):
-            if await bring_up_to_date(endpoints.postgres_dsn, stop):
-                await asyncio.to_thread(head_end.start)
-                await stop.wait()
-                await asyncio.to_thread(head_end.stop)
+        async with StateDoor(NAME, {"/api/v1/state": state}, HttpConfig(config.http.host), config.var):
+            try:
+                if await bring_up_to_date(endpoints.postgres_dsn, stop):
+                    await _read_until(stop, head_end)
+            finally:
+                head_end.stop()
         write_last_state(config.var, NAME, state())
+
+
+async def _read_until(stop: asyncio.Event, head_end: HeadEnd) -> None:
+    """The head-end in its own threads until ``stop``, or until a bug in one of them ends it, which is raised."""
+    ending = threading.Event()
+    reading = asyncio.create_task(asyncio.to_thread(head_end.run, ending), name="head-end")
+    asked = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({reading, asked}, return_when=asyncio.FIRST_COMPLETED)
+    ending.set()
+    asked.cancel()
+    await reading

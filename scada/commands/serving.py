@@ -30,7 +30,7 @@ def run(
     with told_failures():
         path = config_path(context)
         installation = load_installation(path, base_port=base_port)
-        endpoints = supervisor.endpoints(installation.config)
+        endpoints = supervisor.addresses(installation.config)
         _serve(lambda stop: running.run(installation, endpoints, stop, standby=standby))
 
 
@@ -46,7 +46,7 @@ def collect(
         if capture_period:
             period_s = int(seconds_of(capture_period))
             config = replace(config, head_end=replace(config.head_end, capture_period_s=period_s))
-        endpoints = supervisor.endpoints(config)
+        endpoints = supervisor.addresses(config)
         _serve(lambda stop: collecting.collect(config, endpoints, stop))
 
 
@@ -54,7 +54,7 @@ def jobs(context: typer.Context) -> None:
     """Do what has to be done from time to time; a second one stands by."""
     with told_failures():
         config = config_of(context)
-        endpoints = supervisor.endpoints(config)
+        endpoints = supervisor.addresses(config)
         _serve(lambda stop: scheduling.jobs(config, endpoints, stop))
 
 

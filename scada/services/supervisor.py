@@ -9,7 +9,7 @@ What goes wrong is a ServicesError with one sentence for a person.
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -132,14 +132,24 @@ def remove(config: Config) -> None:
 
 def endpoints(config: Config) -> Endpoints:
     """Where the services answer. Raises ServicesDown when a private one does not run."""
+    with disk_troubles(config.var):
+        installation = load(config.var)
+        _require([each for each in _private(config) if installation is None or each.find(installation) is None])
+    return addresses(config)
+
+
+def addresses(config: Config) -> Endpoints:
+    """Where the services answer whenever they run, for whoever can wait for them.
+
+    Raises ServicesDown when a private one has never run.
+    """
     private = _private(config)
     if not private:
         return combine(config, ("", ""), (0, {}))
     with disk_troubles(config.var):
         installation = load(config.var)
-        missing = [server.name for server in private if installation is None or server.find(installation) is None]
-        if installation is None or missing:
-            raise ServicesDown(f"not running: {' and '.join(missing)}; start with: scada services up")
+        _require([each for each in private if installation is None or not each.port_of(installation)])
+        assert installation is not None
         passwords = load_passwords(config.var)
     port = installation.postgres_port
     return combine(
@@ -180,6 +190,11 @@ def status(config: Config) -> list[ServiceStatus]:
 def configured_port(config: Config, name: Name) -> int:
     """The port named in config.toml; 0 = choose."""
     return (config.services.postgres if name == "postgres" else config.services.mqtt).port
+
+
+def _require(missing: Sequence[Server]) -> None:
+    if missing:
+        raise ServicesDown(f"not running: {' and '.join(each.name for each in missing)}; start with: scada services up")
 
 
 def _private(config: Config) -> tuple[Server, ...]:
