@@ -135,7 +135,7 @@ def _open(index: int, message: Message, payload_limit: int, opened: _Opened) -> 
     topic = read_topic(message.topic)
     if topic is None or topic.subject is Subject.REGISTER:
         opened.refuse(index, Rejected(Reason.UNKNOWN_TOPIC))
-    elif topic.subject is Subject.REQUEST:
+    elif topic.subject in (Subject.REQUEST, Subject.RESPONSE):
         return
     elif len(message.payload) > payload_limit:
         opened.refuse(index, Rejected(Reason.OVERSIZE), subject=topic.subject)

@@ -2,8 +2,9 @@
 
 ``ami/v1/<unit>/<concentrator>/<meter>/{profile|register|event|state}``, and for packed batches
 ``ami/v1/<unit>/<concentrator>/batch/profile``. A meter with its own modem has the concentrator ``direct``; a
-concentrator's own state has the meter ``-``. Downwards, ``…/<meter>/request`` is what the head-end itself asks; it
-hears its own words and passes over them. Knows names, not payloads.
+concentrator's own state has the meter ``-``. Downwards, ``…/<meter>/request`` is what the head-end itself asks (of a
+concentrator for several of its meters: ``-``), ``…/response`` is where it wants the answer (MQTT 5, 4.10). It hears its
+own words and passes over them. Knows names, not payloads.
 """
 
 import re
@@ -27,6 +28,7 @@ class Subject(StrEnum):
     EVENT = "event"
     STATE = "state"
     REQUEST = "request"
+    RESPONSE = "response"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ def state_topic(unit: str, concentrator: str) -> str:
     return str(_checked(Topic(unit, concentrator, None, is_batch=False, subject=Subject.STATE)))
 
 
+def talk_topic(unit: str, concentrator: str, serial: int | None, subject: Subject) -> str:
+    """Topic of a request or response: of one meter, or of a concentrator (``serial`` None). Raises ValueError."""
+    return str(_checked(Topic(unit, concentrator, serial, is_batch=False, subject=subject)))
+
+
 def read_topic(text: str) -> Topic | None:
     """The topic taken apart, or None when it is none of ours."""
     levels = text.split("/")
@@ -71,12 +78,13 @@ def read_topic(text: str) -> Topic | None:
     if meter == BATCH:
         return Topic(unit, concentrator, None, is_batch=True, subject=subject) if subject is Subject.PROFILE else None
     if meter == NO_METER:
-        return Topic(unit, concentrator, None, is_batch=False, subject=subject) if subject is Subject.STATE else None
+        return Topic(unit, concentrator, None, is_batch=False, subject=subject) if subject in _OF_CONCENTRATOR else None
     if _SERIAL.fullmatch(meter) is None:
         return None
     return Topic(unit, concentrator, int(meter), is_batch=False, subject=subject)
 
 
+_OF_CONCENTRATOR = frozenset({Subject.STATE, Subject.REQUEST, Subject.RESPONSE})
 _SUBJECTS = {subject.value: subject for subject in Subject}
 
 

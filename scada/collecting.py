@@ -17,6 +17,7 @@ from meters.headend import HeadEnd
 from scada.clock import now_us
 from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
+from scada.metertalk import MeterTalk
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints, Role
 
@@ -35,6 +36,7 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
         endpoints.postgres_dsn, worker=settings.client_id, clock=now_us, quarantine_limit=settings.quarantine_rows
     ) as store:
         head_end = HeadEnd(settings, broker, store, store, now_us, ZoneInfo(config.time_zone))
+        talk = MeterTalk(settings, broker, endpoints.postgres_dsn, now_us)
         since = now_us()
 
         def state(_: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -45,12 +47,17 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
                 "now": now_us(),
                 "capture_period_s": settings.capture_period_s,
                 "readings": asdict(head_end.stats()),
+                "requests": asdict(talk.stats()),
             }
 
         async with StateDoor(NAME, {"/api/v1/state": state}, HttpConfig(config.http.host), config.var):
             try:
                 if await bring_up_to_date(endpoints.postgres_dsn, stop):
-                    await _read_until(stop, head_end)
+                    await asyncio.to_thread(talk.start)
+                    try:
+                        await _read_until(stop, head_end)
+                    finally:
+                        await asyncio.to_thread(talk.stop)
             finally:
                 head_end.stop()
         write_last_state(config.var, NAME, state())

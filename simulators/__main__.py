@@ -57,6 +57,9 @@ CaptureOption = Annotated[int, typer.Option("--capture-period", min=1, help="Sec
 TruthOption = Annotated[
     Path | None, typer.Option("--truth-file", help="Written at the end (JSON, CSV beside it): what must be stored.")
 ]
+ScenarioOption = Annotated[
+    str, typer.Option("--scenario", help="What goes wrong: a name in simulators/scenarios, or a TOML file.")
+]
 
 DEFAULT_FOLDER = SOURCE_ROOT / "substations"
 PASSWORD_VARIABLE = "SCADA_FIELD_PASSWORD"
@@ -154,11 +157,12 @@ def fleet(
     ready_file: ReadyOption = None,
     state_file: StateOption = None,
     truth_file: TruthOption = None,
+    scenario: ScenarioOption = "",
 ) -> None:
     """The meters alone."""
 
     async def serve() -> None:
-        plan = FleetPlan(meters, seed, host, port, user, capture_period, truth_file)
+        plan = FleetPlan(meters, seed, host, port, user, capture_period, truth_file, scenario)
         publisher = make_publisher(plan, load_province(folder), _password(password_file))
         await serve_fleet(plan, publisher, _stop_on_signals(), ready_file, state_file)
 

@@ -66,6 +66,7 @@ class Account:
     points: int = 0
     refreshes: int = 0
     opcua_changes: int = 0
+    modbus_events: int = 0
     modbus_reads: int = 0
     orders: int = 0
     orders_refused: int = 0
@@ -247,7 +248,7 @@ class Field:
         now = self._clock()
         for code, image in self._images.items():
             shown: StationValues = self.plant.values(code)
-            image.refresh(shown.points, shown.values, shown.quality, now)
+            image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
         for code, server in self._opcua.items():
             shown = self.plant.values(code)
             self.account.opcua_changes += await server.refresh(
@@ -270,6 +271,7 @@ class Field:
 
     def _write_state(self, path: Path) -> None:
         self.account.modbus_reads = sum(image.reads for image in self._images.values())
+        self.account.modbus_events = sum(image.events for image in self._images.values())
         if self._fleet is not None:
             self.account.readings = asdict(self._fleet.stats())
         write_json(path, asdict(self.account))

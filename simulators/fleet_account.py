@@ -14,8 +14,9 @@ from simulators.meter_fleet import IndexArray
 class FleetStats:
     """What the fleet has done. Readings are counted once, however often they were sent.
 
-    ``readings_resent`` counts repetitions; ``messages_unheard`` those the broker did not take or nobody listened to.
-    ``overdue_s``: how long the report that waits longest has been due.
+    ``readings_resent`` counts repetitions; ``messages_unheard`` those the broker did not take or nobody listened to;
+    ``reports_lost`` what a scenario swallowed between sender and broker. ``overdue_s``: how long the report that waits
+    longest has been due.
     """
 
     meters: int
@@ -32,6 +33,8 @@ class FleetStats:
     connections: int
     connections_up: int
     overdue_s: float
+    reports_lost: int = 0
+    requests_answered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

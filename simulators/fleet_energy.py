@@ -13,6 +13,7 @@ What a customer would have used during an outage is taken off for good when the 
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,11 @@ class FleetEnergy:
         """Whether a feeder (index) is energised now."""
         supply = self._supplies.get(feeder)
         return supply is None or supply.energised
+
+    def outages(self, feeder: int) -> list[tuple[int, int]]:
+        """When a feeder (index) lost its supply and got it back, µs; 0 while it has not."""
+        supply = self._supplies.get(feeder)
+        return [] if supply is None else list(zip_longest(supply.down, supply.up, fillvalue=0))
 
     def forget_outages_before(self, time: int) -> None:
         """Drop what is only needed for readings before ``time``: keeps the memory bounded on a feeder that flaps."""

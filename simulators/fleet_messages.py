@@ -24,12 +24,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=_LOCAL) + timedelta(microseconds=UTC_OFFSET
 
 
 @dataclass(frozen=True, slots=True)
+class OnRequest:
+    """What a message carries that somebody asked for; ``correlation`` as in the request, empty for readings."""
+
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message to publish with QoS 1, and what it carries."""
 
     topic: str
     payload: bytes
-    content: Report | Notice
+    content: Report | Notice | OnRequest
     retain: bool = False
 
 
@@ -41,6 +48,8 @@ class FleetMessages:
         self._energy = energy
         self._reporting = reporting
         self._period_us = reporting.plan.capture_period_us
+        self.clock_off_us: IndexArray = np.zeros(len(fleet), dtype=np.int64)
+        """How far each meter's clock is ahead, whole seconds in µs: what it reports bears the wrong time."""
         behind = fleet.behind_concentrators
         self._checks = np.array([point_check(fleet.metering_point(row)) for row in range(behind)], dtype=np.uint32)
 
@@ -53,9 +62,26 @@ class FleetMessages:
         for report in reports:
             readings = parts[report.sender]
             if report.sender < self._reporting.concentrators:
-                yield self._batch(report, np.concatenate(readings))
+                yield self._batch(report, self._as_their_clocks_say(np.concatenate(readings)))
             else:
-                yield self._single(report, readings[0][0].item())
+                reading = self._as_their_clocks_say(readings[0])[0].item()
+                yield self._encoded(reading, report, historical=report.historical)
+
+    def asked_for(self, readings: ReadingArray) -> Iterator[Message]:
+        """Readings from the meters' memories, a message for each concentrator and interval, or for each other meter."""
+        fleet = self._fleet
+        sender = fleet.concentrator[readings["meter"]]
+        for end in np.unique(readings["time"]).tolist():
+            now = readings["time"] == end
+            for concentrator in np.unique(sender[now]).tolist():
+                part = self._as_their_clocks_say(readings[now & (sender == concentrator)])
+                if concentrator >= 0:
+                    header = BatchHeader(self._period_us // 1_000_000, end // 1_000_000, historical=True)
+                    topic = batch_topic(fleet.unit(int(part["meter"][0])), fleet.concentrators[concentrator])
+                    yield Message(topic, encode_batch(header, self._records(part)), OnRequest())
+                    continue
+                for reading in part.tolist():
+                    yield self._encoded(reading, OnRequest(), historical=True)
 
     def notice(self, notice: Notice) -> Message:
         """The message of a notice."""
@@ -110,7 +136,15 @@ class FleetMessages:
             status=readings["status"],
         )
 
-    def _single(self, report: Report, reading: tuple[int, ...]) -> Message:
+    def _as_their_clocks_say(self, readings: ReadingArray) -> ReadingArray:
+        off = self.clock_off_us[readings["meter"]]
+        if not off.any():
+            return readings
+        told = readings.copy()
+        told["time"] += off
+        return told
+
+    def _encoded(self, reading: tuple[int, ...], content: Report | OnRequest, *, historical: bool) -> Message:
         row, time, import_wh, export_wh, import_varh, power_w, voltage_dv, status, _, _ = reading
         message = ProfileReading(
             serial=str(self._fleet.serial[row]),
@@ -118,7 +152,7 @@ class FleetMessages:
             time=_local(time),
             interval_s=self._period_us // 1_000_000,
             seq=time // 1_000_000,
-            historical=report.historical,
+            historical=historical,
             status=status,
             values=ProfileValues(
                 import_wh=import_wh,
@@ -129,7 +163,7 @@ class FleetMessages:
                 export_w=float(max(-power_w, 0)),
             ),
         )
-        return Message(self._meter_topic(row, Subject.PROFILE), encode_message(message), report)
+        return Message(self._meter_topic(row, Subject.PROFILE), encode_message(message), content)
 
     def _meter_topic(self, row: int, subject: Subject) -> str:
         fleet = self._fleet

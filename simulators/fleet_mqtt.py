@@ -17,9 +17,13 @@ A message counts as delivered when the broker says so *and* somebody listens: to
 answer "no matching subscribers"; then the sender keeps the interval and tries again, one message a second until heard.
 """
 
+import heapq
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,12 +33,16 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from meters.topic import ROOT, Subject
 from scada.clock import now_us
 from scada.model.ports import Clock
 from simulators.fleet_account import FleetStats, FleetTruth
+from simulators.fleet_answers import Answering, FleetAnswers, Question
 from simulators.fleet_energy import FleetEnergy
-from simulators.fleet_messages import FleetMessages, Message
+from simulators.fleet_faults import FleetFaults, near_rollover, spoilt
+from simulators.fleet_messages import FleetMessages, Message, OnRequest
 from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting, ReportingPlan
+from simulators.fleet_scenario import FleetFault
 from simulators.meter_fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -47,6 +55,7 @@ RETRY_MAX_US = 5_000_000
 UNHEARD_PAUSE_US = 1_000_000
 NO_MATCHING_SUBSCRIBERS = 0x10
 SESSION_EXPIRY_S = 3600
+REQUESTS = f"{ROOT}/+/+/+/{Subject.REQUEST}"
 
 
 class _Link:
@@ -61,7 +70,7 @@ class _Link:
         self.quiet_until = 0
         self.retry_at = 0
         self.retry_us = RETRY_MIN_US
-        self.outstanding: dict[int, Report | Notice] = {}
+        self.outstanding: dict[int, Message] = {}
 
     @property
     def room(self) -> int:
@@ -73,7 +82,8 @@ class FleetPublisher:
 
     connections: MQTT connections shared by all senders · in_flight: unacknowledged messages on each ·
     window_share: part of the capture period over which reports spread · resend_s: what is said again after a lost
-    connection; must be longer than the broker's autosave interval · client_id: prefix, unique at the broker.
+    connection; must be longer than the broker's autosave interval · client_id: prefix, unique at the broker ·
+    faults: what goes wrong (``simulators.fleet_scenario``).
     Raises ValueError when a figure is impossible.
     """
 
@@ -91,18 +101,32 @@ class FleetPublisher:
         window_share: float = 0.6,
         resend_s: float = 60.0,
         client_id: str = "fleet",
+        faults: Sequence[FleetFault] = (),
         clock: Clock = now_us,
     ) -> None:
         if connections < 1 or in_flight < 1:
             raise ValueError("connections and in_flight must be 1 or more")
         period_us = capture_period_s * 1_000_000
         self._plan = ReportingPlan(period_us, int(period_us * window_share), int(resend_s * 1_000_000))
+        start = clock()
+        self._faults = FleetFaults(faults, fleet, start)
+        fleet = near_rollover(fleet, self._faults.rolling_over(), start, period_us)
         self._fleet = fleet
         self._address = (host, port)
         self._clock = clock
         self._energy = FleetEnergy(fleet)
-        self._reporting = Reporting(fleet, self._plan, links=connections, start=clock())
+        self._reporting = Reporting(fleet, self._plan, links=connections, start=start)
+        for sender, until in self._faults.held_back():
+            self._reporting.hold_back(sender, until)
         self._messages = FleetMessages(fleet, self._energy, self._reporting)
+        self._messages.clock_off_us = self._faults.clock_off_us()
+        answers = FleetAnswers(fleet, self._energy, period_us, self._plan.memory_us, self._messages.clock_off_us)
+        self._answering = Answering(fleet, answers, self._messages, self._faults)
+        self._questions: deque[Question] = deque()
+        self._replies: deque[Message] = deque()
+        self._delayed: list[tuple[int, int, Message]] = []
+        self._held = count()
+        self._reports_lost = self._questions_answered = 0
         self._links = [
             _Link(number, self._client(f"{client_id}-{number}", username, password), in_flight)
             for number in range(connections)
@@ -169,6 +193,8 @@ class FleetPublisher:
                 connections=len(self._links),
                 connections_up=sum(link.connected for link in self._links),
                 overdue_s=reporting.overdue_us(self._clock()) / 1e6,
+                reports_lost=self._reports_lost,
+                requests_answered=self._questions_answered,
             )
 
     def truth(self) -> FleetTruth:
@@ -197,9 +223,12 @@ class FleetPublisher:
             self._send_notices(link, now)
         reports = [report for link in ready for report in self._reporting.due(link.number, now, link.room)]
         for report, message in zip(reports, self._messages.reports(reports), strict=True):
-            self._publish(self._links[self._reporting.link_of(report.sender)], message)
+            self._send_report(report, message, now)
+        self._send_delayed(now)
+        self._answer(now)
         if self._drain_until is not None:
             idle = not any(link.outstanding for link in self._links) and not self._reporting.owed
+            idle = idle and not self._delayed and not self._replies
             if idle or now >= self._drain_until:
                 self._stop.set()
 
@@ -234,17 +263,57 @@ class FleetPublisher:
                 return
             self._publish(link, self._messages.notice(notice))
 
+    def _send_report(self, report: Report, message: Message, now: int) -> None:
+        """Send a report as the scenario lets it through."""
+        fate = self._faults.fate(report, now)
+        if not fate.copies:
+            self._reports_lost += 1
+            self._reporting.acknowledged(report)
+        if fate.corrupted:
+            message = replace(message, payload=spoilt(message.payload))
+        for _ in range(fate.copies):
+            if fate.delay_us:
+                heapq.heappush(self._delayed, (now + fate.delay_us, next(self._held), message))
+            else:
+                self._publish(self._links[self._reporting.link_of(report.sender)], message)
+
+    def _send_delayed(self, now: int) -> None:
+        """Send what a scenario has held up; at the end, everything."""
+        while self._delayed and (self._delayed[0][0] <= now or self._drain_until is not None):
+            content = self._delayed[0][2].content
+            link = self._links[self._reporting.link_of(content.sender) if isinstance(content, Report) else 0]
+            if not link.connected:
+                return
+            self._publish(link, heapq.heappop(self._delayed)[2])
+
+    def _answer(self, now: int) -> None:
+        """Answer what was asked, as far as the first link has room: reports go first."""
+        if self._questions:
+            _, acknowledged = self._reporting.last_ends()
+            while self._questions:
+                said = self._answering.messages(self._questions.popleft(), acknowledged, now)
+                self._questions_answered += bool(said)
+                self._replies.extend(said)
+        link = self._links[0]
+        while self._replies and link.connected and link.room > 0:
+            self._publish(link, self._replies.popleft())
+
     def _publish(self, link: _Link, message: Message) -> None:
         """Send one message; when the connection breaks, or just broke, it is due again like all outstanding ones."""
         if link.connected:
-            info = link.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+            properties = _properties_of(message)
+            info = link.client.publish(
+                message.topic, message.payload, qos=1, retain=message.retain, properties=properties
+            )
         if link.connected:
-            link.outstanding[info.mid] = message.content
+            link.outstanding[info.mid] = message
             self._sent += 1
             return
         link.client.drop_out_messages()
         if isinstance(message.content, Notice):
             self._reporting.notices[link.number].appendleft(message.content)
+        elif isinstance(message.content, OnRequest):
+            self._replies.appendleft(message)
 
     def _change(self, feeder: int, now: int, energised: bool) -> None:  # noqa: FBT001  # unpacked from the queue only
         if self._energy.energised(feeder) == energised:
@@ -284,9 +353,22 @@ class FleetPublisher:
         def published(_client: mqtt.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
             self._settled(link, mid, reason)
 
+        def asked(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+            wanted = message.properties
+            self._questions.append(
+                Question(
+                    message.topic,
+                    bytes(message.payload),
+                    getattr(wanted, "ResponseTopic", ""),
+                    getattr(wanted, "CorrelationData", b""),
+                )
+            )
+
         link.client.on_connect = connected
         link.client.on_disconnect = disconnected
         link.client.on_publish = published
+        if link.number == 0:
+            link.client.on_message = asked
 
     def _connected(self, link: _Link, reason: ReasonCode, properties: Properties | None) -> None:
         if reason.is_failure:
@@ -294,6 +376,8 @@ class FleetPublisher:
             return
         link.connected = True
         link.retry_us = RETRY_MIN_US
+        if link.number == 0:
+            link.client.subscribe(REQUESTS, qos=1)
         link.limit = min(link.limit, getattr(properties, "ReceiveMaximum", 65_535))
         if all(each.connected for each in self._links):
             self._note_up(self._clock())
@@ -303,15 +387,18 @@ class FleetPublisher:
             link.connected = False
             self._note_down(self._clock(), why)
         link.client.drop_out_messages()
-        notices = [content for content in link.outstanding.values() if isinstance(content, Notice)]
+        lost = list(link.outstanding.values())
+        notices = [each.content for each in lost if isinstance(each.content, Notice)]
         self._reporting.notices[link.number].extendleft(reversed(notices))
+        self._replies.extendleft(reversed([each for each in lost if isinstance(each.content, OnRequest)]))
         link.outstanding.clear()
         self._reporting.link_lost(link.number)
 
     def _settled(self, link: _Link, mid: int, reason: ReasonCode) -> None:
-        content = link.outstanding.pop(mid, None)
-        if content is None:
+        message = link.outstanding.pop(mid, None)
+        if message is None:
             return
+        content = message.content
         taken = not reason.is_failure and reason.value != NO_MATCHING_SUBSCRIBERS
         if taken or (isinstance(content, Notice) and content.kind is not NoticeKind.EVENT and not reason.is_failure):
             self._acknowledged += 1
@@ -322,6 +409,8 @@ class FleetPublisher:
         self._unheard += 1
         if isinstance(content, Report):
             self._reporting.refused(content)
+        elif isinstance(content, OnRequest):
+            self._replies.append(message)
         else:
             self._reporting.notices[link.number].append(content)
         link.window = 1
@@ -350,3 +439,12 @@ class FleetPublisher:
             log.info("Fleet of %d meters connected, %d connections", len(self._fleet), len(self._links))
         self._down_since = None
         self._ever_up = True
+
+
+def _properties_of(message: Message) -> Properties | None:
+    """An answer bears the mark of its request (MQTT 5, 4.10.1)."""
+    if not isinstance(message.content, OnRequest) or not message.content.correlation:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho gives it no types
+    properties.CorrelationData = message.content.correlation
+    return properties

@@ -200,6 +200,11 @@ class Reporting:
                 queue.append(Notice(state, sender, time))
         return time
 
+    def hold_back(self, sender: int, until: int) -> None:
+        """A sender says nothing before ``until``, and then everything."""
+        self._hold[sender] = until
+        self._schedule(np.array([sender]))
+
     def close(self) -> None:
         """Offer nothing new from now on; repeat what is owed."""
         self._closing = True

@@ -10,6 +10,7 @@ from pathlib import Path
 from scada.model.errors import ConfigurationError, Fault
 from scada.model.station import Province
 from simulators.fleet_mqtt import FleetPublisher
+from simulators.fleet_scenario import load_scenario
 from simulators.meter_fleet import Fleet, feeders_of, make_fleet
 from simulators.registry_file import write_truth
 from simulators.state_file import STATE_EVERY_S, write_json
@@ -26,13 +27,24 @@ class FleetPlan:
     user: str
     capture_period_s: int = 60
     truth_file: Path | None = None
+    scenario: str = ""
+    """Name of a shipped scenario, or path of a file; '' = nothing goes wrong."""
 
 
 def make_publisher(plan: FleetPlan, province: Province, password: str) -> FleetPublisher:
     """The fleet behind the province's feeders, not yet started. Raises ConfigurationError."""
     fleet = fleet_of(province, meters=plan.meters, seed=plan.seed)
+    faults = load_scenario(plan.scenario).fault if plan.scenario else ()
     try:
-        return FleetPublisher(fleet, plan.host, plan.port, plan.user, password, capture_period_s=plan.capture_period_s)
+        return FleetPublisher(
+            fleet,
+            plan.host,
+            plan.port,
+            plan.user,
+            password,
+            capture_period_s=plan.capture_period_s,
+            faults=faults,
+        )
     except ValueError as error:
         raise ConfigurationError([Fault("fleet", "", str(error))]) from error
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from scada.model.addcause import AddCause
 from scada.model.point import Point, PointKind
-from scada.model.sample import PointArray, QualityArray, ValueArray
+from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
+from simulators.event_ring import EventRing, event_spans
 from simulators.orders import Action, CarryOut, OrderSlot
 from substations.decode import Codec, Overflow
 from substations.registermap import BoundCommand, BoundPoint, StationRegisters, Table
@@ -43,6 +44,7 @@ class RegisterImage:
         self.reads = 0
         """Read requests answered with data."""
         self._tables = {table: _TableImage(table, registers) for table in Table}
+        self._rings = tuple(EventRing(each) for each in registers.event_buffers)
         self._places: dict[tuple[Table, int], list[_Place]] = {}
         for command in registers.commands:
             self._add_command(command, carry_out)
@@ -59,10 +61,28 @@ class RegisterImage:
         if command.select is not None:
             self._places.setdefault((entry.table, command.select), []).append(_Place(command, slot, selecting=True))
 
-    def refresh(self, points: PointArray, values: ValueArray, quality: QualityArray, now: int) -> None:
-        """Take over the plant's values. points: ids, sorted ascending; all shape (n,). ``now`` ends old selections."""
+    @property
+    def events(self) -> int:
+        """Records written into the event buffers since the start."""
+        return sum(ring.written for ring in self._rings)
+
+    def refresh(
+        self,
+        points: PointArray,
+        values: ValueArray,
+        quality: QualityArray,
+        now: int,
+        times: TimeArray | None = None,
+    ) -> None:
+        """Take over the plant's values. points: ids, sorted ascending; all shape (n,). ``now`` ends old selections.
+
+        Contacts and positions that changed are recorded in the event buffers with their ``times``, else with ``now``.
+        """
         for table in self._tables.values():
             table.refresh(points, values, quality)
+        for ring in self._rings:
+            ring.record(points, values, quality, np.full(len(points), now) if times is None else times)
+            ring.show(self._tables)
         for places in self._places.values():
             # Several commands may share one echo: it is empty only when none of them is selected.
             if all(place.selecting and place.slot.selected(now) is None for place in places):
@@ -76,6 +96,10 @@ class RegisterImage:
 
     def write(self, table: Table, address: int, values: Sequence[int], now: int) -> Denied | None:
         """Carry out what writing ``values`` at ``address`` orders; None when the device accepted it."""
+        for ring in self._rings:
+            if table is Table.HOLDING_REGISTER and ring.acknowledge(address, values):
+                ring.show(self._tables)
+                return None
         places = self._places.get((table, address), [])
         if not places or len(values) != places[0].command.entry.type.registers:
             return Denied.ADDRESS
@@ -122,6 +146,7 @@ class _TableImage:
         spans = [(each.address, each.size, each.gap) for each in points]
         spans += [(each.quality_address, 1, each.gap) for each in points if each.quality_address is not None]
         spans += [span for each in registers.commands for span in _command_spans(each, table)]
+        spans += [(start, count, 0) for each in registers.event_buffers for start, count in event_spans(each, table)]
         size = max((address + length for address, length, _ in spans), default=0)
         self._readable = _readable(spans, size)
         self._raw = np.zeros(size if self._of_bits else size * 2, dtype=np.uint8)
@@ -143,6 +168,7 @@ class _TableImage:
         return found
 
     def put(self, address: int, values: Sequence[int]) -> None:
+        """Set registers or bits from ``address`` on."""
         cells: NDArray[np.generic] = self._raw if self._of_bits else self._raw.view(">u2")
         cells[address : address + len(values)] = values
 

@@ -8,9 +8,12 @@ from rich.console import Console
 
 from historian.registry import import_meters
 from scada.commands.context import FAILED, config_of, told_failures
+from scada.commands.metergaps import gaps
 from scada.services import supervisor
 
 app = typer.Typer(no_args_is_help=True, help="Registry of installed meters.")
+
+app.command()(gaps)
 
 FAULTS_SHOWN = 50
 

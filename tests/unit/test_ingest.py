@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,8 +208,9 @@ def test_states_are_told_by_concentrator_or_meter() -> None:
     assert intake.event_account.rejected == {Reason.NOT_JSON: 1}
 
 
-def test_the_head_end_passes_over_its_own_requests() -> None:
-    intake = took([Message(meter_topic("PC01", "DCU0001", 17, Subject.REQUEST), b"{}", NOW)])
+@pytest.mark.parametrize("subject", [Subject.REQUEST, Subject.RESPONSE])
+def test_the_head_end_passes_over_what_is_asked_and_answered(subject: Subject) -> None:
+    intake = took([Message(meter_topic("PC01", "DCU0001", 17, subject), b"{}", NOW)])
     assert (intake.reading_account.received, intake.event_account.received, intake.quarantined) == (0, 0, ())
 
 
@@ -231,6 +233,6 @@ def test_every_message_leaves_a_trace(messages: list[Message]) -> None:
     """Whatever comes: stored rows, rejections or a state; and quarantine holds exactly what was rejected."""
     intake = took(messages)
     rejected = sum(intake.reading_account.rejected.values()) + sum(intake.event_account.rejected.values())
-    requests = sum(message.topic.endswith("/request") for message in messages)
+    requests = sum(message.topic.endswith(("/request", "/response")) for message in messages)
     assert len(intake.readings) + len(intake.events) + len(intake.states) + rejected >= len(messages) - requests
     assert sum(entry.rejected for entry in intake.quarantined) == rejected

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meters.topic import DIRECT, Subject, Topic, batch_topic, meter_topic, read_topic, state_topic
+from meters.topic import DIRECT, Subject, Topic, batch_topic, meter_topic, read_topic, state_topic, talk_topic
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,32}", fullmatch=True)
 
@@ -13,6 +13,8 @@ def test_topics_are_written_as_documented() -> None:
     assert meter_topic("PC01", DIRECT, 17, Subject.PROFILE) == "ami/v1/PC01/direct/17/profile"
     assert batch_topic("PC01", "DCU0001") == "ami/v1/PC01/DCU0001/batch/profile"
     assert state_topic("PC01", "DCU0001") == "ami/v1/PC01/DCU0001/-/state"
+    assert talk_topic("PC01", "DCU0001", None, Subject.REQUEST) == "ami/v1/PC01/DCU0001/-/request"
+    assert talk_topic("PC01", DIRECT, 17, Subject.RESPONSE) == "ami/v1/PC01/direct/17/response"
 
 
 @given(NAMES, NAMES, st.integers(0, 999_999_999_999), st.sampled_from(Subject))

@@ -1,0 +1,128 @@
+-- Statements of the head-end's depth: gaps, requests, outages, figures, snapshots.
+
+-- name: gap_watch
+-- Up to where the intervals of this length were checked.
+SELECT watched_since, checked_until, scanned_at FROM gap_watch WHERE period_s = %(period_s)s;
+
+-- name: earliest_reading
+-- The oldest stored reading: before it this head-end read nothing.
+SELECT min(time) FROM reading WHERE time >= %(since)s;
+
+-- name: set_gap_watch
+-- Intervals are checked up to here.
+INSERT INTO gap_watch (period_s, watched_since, checked_until, scanned_at)
+VALUES (%(period_s)s, %(watched_since)s, %(checked_until)s, %(scanned_at)s)
+ON CONFLICT (period_s) DO UPDATE SET checked_until = excluded.checked_until, scanned_at = excluded.scanned_at;
+
+-- name: installations
+-- Who should have delivered in a span; concentrators numbered, −1 for a meter with its own modem.
+SELECT id, CASE WHEN concentrator = '' THEN -1 ELSE dense_rank() OVER (ORDER BY unit, concentrator)::int4 END,
+    installed_at, coalesce(removed_at, '2100-01-01 00:00+00'), registered_at
+FROM meter
+WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s
+ORDER BY id;
+
+-- name: count_on_time
+-- Readings per meter whose time is exactly an interval's end: at most one for each, so a full count is a full profile.
+SELECT meter, count(*) FROM reading
+WHERE time > %(since)s AND time <= %(until)s AND time = date_bin(%(period)s, time, '1970-01-01 00:00+00')
+GROUP BY meter;
+
+-- name: reading_times
+-- Which readings some meters have in a span.
+COPY (
+    SELECT time, meter FROM reading
+    WHERE time >= %(since)s AND time <= %(until)s AND meter = ANY(%(meters)s)
+) TO STDOUT (FORMAT binary);
+
+-- name: last_power_words
+-- The last power failure, last gasp or return of each meter before an instant.
+SELECT DISTINCT ON (meter) meter, code FROM meter_event
+WHERE meter = ANY(%(meters)s) AND code IN (1, 2, 99) AND time <= %(until)s AND time > %(since)s
+ORDER BY meter, time DESC, code;
+
+-- name: insert_gap
+-- One new entry of the ledger.
+INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at)
+VALUES (%(meter)s, %(first)s, %(last)s, %(period_s)s, %(state)s, %(cause)s, %(attempts)s, %(next_try)s, %(now)s)
+ON CONFLICT (meter, period_s, first_end) DO NOTHING;
+
+-- name: insert_gap_piece
+-- One piece of a gap that is cut; it is as old as the whole.
+INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at, changed_at)
+SELECT meter, %(first)s, %(last)s, period_s, %(state)s, cause, attempts, next_try, detected_at, %(now)s
+FROM gap WHERE id = %(id)s;
+
+-- name: shorten_gap
+-- The first piece of a gap that is cut.
+UPDATE gap SET first_end = %(first)s, last_end = %(last)s, state = %(state)s, changed_at = %(now)s WHERE id = %(id)s;
+
+-- name: update_gap
+-- A gap in another state, or asked for once more.
+UPDATE gap SET state = %(state)s, attempts = %(attempts)s, next_try = %(next_try)s, changed_at = %(now)s
+WHERE id = %(id)s;
+
+-- name: open_gaps
+-- Gaps that are not recovered and not older than an instant.
+SELECT id, meter, first_end, last_end, state, cause, attempts, next_try FROM gap
+WHERE period_s = %(period_s)s AND state = ANY(%(states)s) AND last_end >= %(since)s ORDER BY id LIMIT %(limit)s;
+
+-- name: meter_places
+-- Where to ask for some meters.
+SELECT id, serial, metering_point, unit, concentrator FROM meter WHERE id = ANY(%(meters)s);
+
+-- name: gap_summary
+-- Gaps and intervals by state and cause, and what they concern.
+SELECT state, cause, count(*), sum(extract(epoch FROM last_end - first_end)::int8 / period_s + 1)::int8,
+    count(DISTINCT meter), min(first_end), max(last_end), sum(attempts)::int8
+FROM gap WHERE last_end > %(since)s AND first_end <= %(until)s GROUP BY state, cause ORDER BY state, cause;
+
+-- name: gap_list
+-- Gaps by concentrator: consecutive meters with the same gap are one line.
+SELECT m.unit, m.concentrator, CASE WHEN count(*) = 1 THEN min(m.serial) END, count(*),
+    g.first_end, g.last_end, g.state, g.cause, max(g.attempts), min(g.next_try),
+    sum(extract(epoch FROM g.last_end - g.first_end)::int8 / g.period_s + 1)::int8
+FROM gap g JOIN meter m ON m.id = g.meter
+WHERE g.last_end > %(since)s AND g.first_end <= %(until)s AND g.state = ANY(%(states)s)
+GROUP BY m.unit, m.concentrator, CASE WHEN g.cause = 2 THEN 0 ELSE g.id END, g.first_end, g.last_end, g.state, g.cause
+ORDER BY g.first_end, m.unit, m.concentrator LIMIT %(limit)s;
+
+-- name: enter_request
+-- One request to one installed meter; no row when there is none of this serial.
+INSERT INTO meter_request (kind, priority, meter, requested_by, expires_at, parameters)
+SELECT %(kind)s, %(priority)s, id, %(requested_by)s, %(expires_at)s, %(parameters)s
+FROM meter WHERE serial = %(serial)s AND removed_at IS NULL
+RETURNING id;
+
+-- name: serials_at
+-- Installed meters behind a concentrator or a feeder.
+SELECT serial FROM meter WHERE removed_at IS NULL AND (concentrator = %(place)s OR feeder = %(place)s) ORDER BY serial;
+
+-- name: take_requests
+-- Takes the waiting requests, each once; whoever has taken one may have sent it.
+WITH taken AS (
+    UPDATE meter_request SET taken_at = now() WHERE id IN (
+        SELECT id FROM meter_request WHERE ended_at IS NULL AND taken_at IS NULL AND expires_at > %(now)s
+        ORDER BY priority, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ) RETURNING id, kind, priority, meter, expires_at, parameters
+)
+SELECT t.id, t.kind, t.priority, t.expires_at, t.parameters, m.serial, m.metering_point, m.unit, m.concentrator
+FROM taken t JOIN meter m ON m.id = t.meter ORDER BY t.priority, t.id;
+
+-- name: end_request
+-- How a request ended; once.
+UPDATE meter_request SET ended_at = now(), ending = %(ending)s, why = %(why)s, answer = %(answer)s
+WHERE id = %(id)s AND ended_at IS NULL;
+
+-- name: end_forgotten_requests
+-- Ends what nobody can end any more: never taken is refused, taken by a process that is gone is unknown.
+UPDATE meter_request SET ended_at = now(),
+    ending = CASE WHEN taken_at IS NULL THEN 'refused' ELSE 'unknown' END,
+    why = CASE WHEN taken_at IS NULL THEN 'not sent in time: no head-end took it'
+        ELSE 'no answer in time' END
+WHERE ended_at IS NULL AND expires_at < %(before)s;
+
+-- name: request_endings
+-- How some requests stand.
+SELECT r.id, m.serial, r.kind, r.ending, r.why, r.answer FROM meter_request r JOIN meter m ON m.id = r.meter
+WHERE r.id = ANY(%(ids)s) ORDER BY r.id;
