@@ -28,12 +28,35 @@ class ScanAnswer:
     failed: tuple[FailedRead, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LinkCounts:
+    """What passed over the link since the start: requests, and those that failed or were refused.
+
+    ``events``: time-tagged records of the device's own sequence of events, or notifications; ``events_rejected`` of
+    them name no point; ``events_lost`` were overwritten by the device before they could be read, ``event_overflow`` is
+    its flag for that; ``wrong_times`` carry the receive time because no working clock gives theirs.
+    """
+
+    round_trips: int = 0
+    errors: int = 0
+    events: int = 0
+    events_rejected: int = 0
+    events_lost: int = 0
+    event_overflow: bool = False
+    wrong_times: int = 0
+
+
 class StationLink(Protocol):
     """One connection to one station. ``open``, ``scan`` and ``close`` are called one at a time."""
 
     @property
     def periods(self) -> tuple[float, ...]:
         """The periods, in s, at which ``scan`` wants to be called; every point belongs to one of them."""
+        ...
+
+    @property
+    def counts(self) -> LinkCounts:
+        """What passed over the link."""
         ...
 
     async def open(self) -> None:

@@ -47,6 +47,14 @@ def plan_reads(points: Iterable[BoundPoint]) -> tuple[ReadBlock, ...]:
     return tuple(plan)
 
 
+def halves(block: ReadBlock) -> tuple[ReadBlock, ...]:
+    """The block's points in two halves, left and right, each read by itself; none when it has only one point."""
+    if len(block.entries) < 2:
+        return ()
+    middle = len(block.entries) // 2
+    return (*plan_reads(block.entries[:middle]), *plan_reads(block.entries[middle:]))
+
+
 def _addresses(each: BoundPoint) -> list[int]:
     own = list(range(each.address, each.address + each.size))
     return own if each.quality_address is None else [*own, each.quality_address]

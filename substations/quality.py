@@ -27,6 +27,8 @@ MODBUS_EXCEPTIONS: Final = MappingProxyType(
 )
 """Exception code → its meaning and the quality of the points asked for (Modbus Application Protocol V1.1b3, 7)."""
 
+_ABOUT_THE_ADDRESS: Final = frozenset({2, 3, 4})
+
 OPCUA_STATUS: Final = MappingProxyType(
     {
         0x0030: Quality.OVERFLOW,  # GoodClamped
@@ -56,6 +58,11 @@ _LIMIT_BITS: Final = 0x0300
 def of_modbus_exception(code: int) -> tuple[str, Quality]:
     """Meaning and quality of an exception code; one that the standard does not know is INVALID."""
     return MODBUS_EXCEPTIONS.get(code, (f"exception {code}", Quality.INVALID))
+
+
+def is_about_the_address(code: int) -> bool:
+    """Whether an exception may be due to some of the addresses asked for, so that asking for fewer may help."""
+    return code in _ABOUT_THE_ADDRESS
 
 
 def of_opcua_status(status: int) -> Quality:

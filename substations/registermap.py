@@ -137,6 +137,58 @@ class CommandEntry:
     set_point: bool = False
 
 
+class PointCodes(StrEnum):
+    """What the point code in an event record is."""
+
+    STATION = "station"
+    """Bay number << 8 | point number: the buffer is the whole station's."""
+    BAY = "bay"
+    """The point number alone: the buffer is that of its own bay."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventField:
+    """Where one field lies in an event record, counted from the record's first register."""
+
+    offset: int = bounded(low=0, high=120)
+    type: WireType = WireType.UINT16
+
+
+@dataclass(frozen=True, slots=True)
+class EventBufferEntry:
+    """A sequence of events kept by the device: a ring of ``capacity`` records of ``record_size`` registers.
+
+    The record with sequence number s lies in slot s mod ``capacity``. ``next`` holds the number the next record will
+    get, bit ``overflow_bit`` of register ``flags`` that one was overwritten unread. ``acknowledge``, holding registers,
+    is where the reader writes the number up to which it has taken everything, exclusive; read back after a restart,
+    it tells where to go on. Numbers are of ``sequence_type``; with uint16 the capacity divides 65536. ``time`` counts
+    in units of ``time_unit_s`` since 1970 UTC.
+    """
+
+    table: Table
+    sequence: EventField
+    code: EventField
+    value: EventField
+    quality: EventField
+    time: EventField
+    next: int = bounded(low=0, high=HIGHEST_ADDRESS)
+    flags: int = bounded(low=0, high=HIGHEST_ADDRESS)
+    records: int = bounded(low=0, high=HIGHEST_ADDRESS)
+    acknowledge: int = bounded(low=0, high=HIGHEST_ADDRESS)
+    capacity: int = bounded(low=2, high=16384)
+    record_size: int = bounded(low=1, high=125)
+    codes: PointCodes = PointCodes.STATION
+    sequence_type: WireType = WireType.UINT32
+    order: Order = Order.ABCD
+    overflow_bit: int = bounded(low=0, high=15, default=0)
+    time_unit_s: float = bounded(low=1e-6, high=1.0, default=0.001)
+
+    @property
+    def fields(self) -> tuple[tuple[str, EventField], ...]:
+        """The fields of a record by name."""
+        return tuple((name, getattr(self, name)) for name in ("sequence", "code", "value", "quality", "time"))
+
+
 @dataclass(frozen=True, slots=True)
 class RegisterMap:
     """The map of one bay type, as in its file."""
@@ -144,6 +196,7 @@ class RegisterMap:
     bay_type: str
     block: tuple[MapBlock, ...]
     command: tuple[CommandEntry, ...] = ()
+    event_buffer: EventBufferEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +236,23 @@ class BoundCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundEventBuffer:
+    """One event buffer at its absolute place; ``points`` by the code its records use."""
+
+    name: str
+    entry: EventBufferEntry
+    base: int
+    points: Mapping[int, Point]
+
+
+@dataclass(frozen=True, slots=True)
 class StationRegisters:
-    """Every point and command of one Modbus station, in the order of its bays and maps."""
+    """Every point, command and event buffer of one Modbus station, in the order of its bays and maps."""
 
     station: str
     points: tuple[BoundPoint, ...]
     commands: tuple[BoundCommand, ...]
+    event_buffers: tuple[BoundEventBuffer, ...] = ()
 
 
 def load_register_map(path: Path, found: list[Fault]) -> RegisterMap | None:
@@ -204,6 +268,7 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
     """The station's points at their absolute addresses; what cannot be bound is left out and noted in ``found``."""
     points: list[BoundPoint] = []
     commands: list[BoundCommand] = []
+    buffers: list[BoundEventBuffer] = []
     seen: set[tuple[str, str]] = set()
     for bay in station.bays:
         faults = Faults(f"{station.code}/{bay.name}", found)
@@ -218,10 +283,13 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
         seen.add((bay.map, bay.bay_type))
         points += _bind_points(bay, register_map, faults, complete)
         commands += _bind_commands(station.code, bay, register_map, faults, complete)
+        if register_map.event_buffer is not None:
+            buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, faults))
     spans = [_Span(each.point.name, each.table, *_bits_of(each)) for each in points]
+    spans += [span for each in buffers for span in _event_spans(each.name, each.entry, each.base)]
     marks = {_quality_span(each.table, each.quality_address) for each in points if each.quality_address is not None}
     _check_overlaps([*spans, *marks], Faults(station.code, found))
-    return StationRegisters(station.code, tuple(points), tuple(commands))
+    return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers))
 
 
 def in_bay(pattern: str, bay: Bay) -> str:
@@ -304,6 +372,17 @@ def _bind_commands(
     return bound
 
 
+def _bind_event_buffer(station: Station, bay: Bay, entry: EventBufferEntry, faults: Faults) -> BoundEventBuffer:
+    highest = bay.base + max(entry.records + entry.capacity * entry.record_size, entry.next + 2, entry.acknowledge + 2)
+    if highest - 1 > HIGHEST_ADDRESS:
+        faults.add("event_buffer", f"base {bay.base} puts its last address at {highest - 1}, above {HIGHEST_ADDRESS}")
+    if entry.codes is PointCodes.STATION:
+        points = {point.id & 0xFFFF: point for each in station.bays for point in each.points}
+    else:
+        points = {point.id & 0xFF: point for point in bay.points}
+    return BoundEventBuffer(f"{station.code}/{bay.name} event buffer", entry, bay.base, points)
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
     """Bits [start, end) of a table that belong to one name."""
@@ -328,6 +407,16 @@ def _bit_range(table: Table, address: int, wire_type: WireType, bit: int, width:
     if wire_type is WireType.BITS:
         return address * 16 + bit, address * 16 + bit + width
     return address * 16, (address + wire_type.registers) * 16
+
+
+def _event_spans(name: str, entry: EventBufferEntry, base: int) -> list[_Span]:
+    registers = entry.sequence_type.registers
+    places = ((entry.next, registers), (entry.flags, 1), (entry.records, entry.capacity * entry.record_size))
+    spans = [
+        _Span(name, entry.table, (base + start) * 16, (base + start + length) * 16) for start, length in sorted(places)
+    ]
+    own = (base + entry.acknowledge) * 16
+    return [*spans, _Span(name, Table.HOLDING_REGISTER, own, own + registers * 16)]
 
 
 def _check_overlaps(spans: Sequence[_Span], faults: Faults) -> None:
@@ -368,6 +457,29 @@ def _check_map(register_map: RegisterMap, faults: Faults) -> None:
     _check_names((entry.name for entry in register_map.command), faults)
     for command in register_map.command:
         _check_command(command, faults)
+    if register_map.event_buffer is not None:
+        _check_event_buffer(register_map.event_buffer, faults)
+
+
+def _check_event_buffer(entry: EventBufferEntry, faults: Faults) -> None:
+    key = "event_buffer"
+    if entry.table.of_bits:
+        faults.add(f"{key}.table", f"records do not fit table {entry.table.value!r}")
+    if entry.sequence_type not in (WireType.UINT16, WireType.UINT32):
+        faults.add(f"{key}.sequence_type", f"sequence numbers are uint16 or uint32, not {entry.sequence_type.value!r}")
+    if entry.sequence.type is not entry.sequence_type:
+        faults.add(f"{key}.sequence.type", f"is {entry.sequence.type.value!r}, but sequence_type says otherwise")
+    if entry.sequence_type is WireType.UINT16 and 65536 % entry.capacity:
+        faults.add(f"{key}.capacity", f"{entry.capacity} does not divide 65536: slots would jump when numbers wrap")
+    taken: dict[int, str] = {}
+    for name, each in entry.fields:
+        if each.type in (WireType.BIT, WireType.BITS):
+            faults.add(f"{key}.{name}.type", "a field takes whole registers")
+        if each.offset + each.type.registers > entry.record_size:
+            faults.add(f"{key}.{name}", f"ends beyond the {entry.record_size} registers of a record")
+        for register in range(each.offset, each.offset + each.type.registers):
+            if taken.setdefault(register, name) != name:
+                faults.add(f"{key}.{name}", f"overlaps {taken[register]} at register {register} of the record")
 
 
 def _check_entry(block: MapBlock, entry: PointEntry, wire_type: WireType, faults: Faults, key: str) -> bool:
