@@ -14,6 +14,7 @@ from scada.commands import (
     looking,
     meters,
     operating,
+    orders,
     services,
     serving,
     tagging,
@@ -32,6 +33,7 @@ app.add_typer(meters.app, name="meters")
 app.add_typer(control.app, name="control")
 app.add_typer(tagging.app, name="tag")
 app.add_typer(journaling.app, name="journal")
+app.add_typer(orders.app, name="order")
 app.add_typer(pki_cli.app, name="pki")
 app.command()(checking.check)
 for command in (

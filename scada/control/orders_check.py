@@ -3,52 +3,13 @@
 Knows steps, rules and consequences. Does not know signatures or files. The first refused step ends the check.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from scada.control.interlocking import SiteFacts, TopologyInterlocking
-from scada.control.orders import Expectation, Step, SwitchingOrder, operation_of
+from scada.control.interlocking import TopologyInterlocking
+from scada.control.orders import Step, SwitchingOrder, operation_of
 from scada.control.orders_copy import NetworkCopy
+from scada.control.orders_verdict import OrderVerdict, StepVerdict, site_facts, unmet_expectation
 from scada.control.whatif import LoadFlowWhatIf
 from scada.grid.loadflow import LoadFlow
-from scada.model.quality import Quality
 from scada.model.switching import Blocked, Consequences, ImageView
-
-
-@dataclass(frozen=True, slots=True)
-class StepVerdict:
-    """What the simulation says of one step: '' in ``refused`` when it may be done; the rest informs."""
-
-    number: int
-    step: str
-    refused: str = ""
-    remarks: tuple[str, ...] = ()
-    lost_mw: float = 0.0
-    lost_customers: int = 0
-
-    def report(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "number": self.number,
-            "step": self.step,
-            "refused": self.refused,
-            "remarks": list(self.remarks),
-            "lost_mw": round(self.lost_mw, 3),
-            "lost_customers": self.lost_customers,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class OrderVerdict:
-    """The simulation of a whole order, up to the first refused step."""
-
-    steps: tuple[StepVerdict, ...]
-
-    @property
-    def passed(self) -> bool:
-        """True when every step may be done."""
-        return bool(self.steps) and not self.steps[-1].refused
 
 
 class OrderCheck:
@@ -88,11 +49,6 @@ class OrderCheck:
         return StepVerdict(number, str(step), "", remarks, lost_mw, lost_customers)
 
 
-def site_facts(step: Step) -> SiteFacts:
-    """What a step claims of the place where it is done."""
-    return SiteFacts(step.place, frozenset({step.device} if step.dead_on_site else ()))
-
-
 def told(consequences: Consequences) -> tuple[str, ...]:
     """The consequences in sentences."""
     sentences = [each.sentence for each in (*consequences.overloads, *consequences.voltages)]
@@ -105,17 +61,3 @@ def told(consequences: Consequences) -> tuple[str, ...]:
     if not consequences.known:
         sentences.append(consequences.reason)
     return (*sentences, *consequences.remarks)
-
-
-def unmet_expectation(expect: Sequence[Expectation], view: ImageView) -> str:
-    """The first expected reading that is not there, in words, or '' when all are. Doubtful readings prove nothing."""
-    if not expect:
-        return ""
-    rows = view.read([each.point for each in expect])
-    for each, row in zip(expect, rows, strict=True):
-        quality, value = Quality(int(row["quality"])), float(row["value"])
-        if quality != Quality.GOOD:
-            return f"{each}, but it is {quality.label.replace('_', ' ')}"
-        if not each.is_met(value):
-            return f"{each}, but it is {value:g}"
-    return ""

@@ -18,7 +18,7 @@ from scada.control.authority import AuthorityTable, Person, Right
 from scada.control.gate import LONGEST_LIFE_US
 from scada.control.jws import NotSigned, is_valid, read
 from scada.control.orders import OrderEvent, OrderFile, OrderState, SwitchingOrder, following, load_order
-from scada.control.orders_check import OrderVerdict
+from scada.control.orders_verdict import OrderVerdict
 from scada.control.trust import Trust, fingerprint
 from scada.hashchain import GENESIS, Entry, HashChain, entries, verify
 from scada.model.errors import ConfigurationError, Fault, GridScadaError

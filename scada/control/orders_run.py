@@ -12,8 +12,8 @@ from scada.control.interlocking import Place, TopologyInterlocking
 from scada.control.interlocking_device import WANTED
 from scada.control.lifecycle import Outcome
 from scada.control.orders import OrderEvent, OrderState, Step, operation_of
-from scada.control.orders_check import site_facts, unmet_expectation
 from scada.control.orders_record import OrderRecord, OrderRefused
+from scada.control.orders_verdict import site_facts, unmet_expectation
 from scada.grid.topology import Topology
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
