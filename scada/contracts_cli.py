@@ -21,6 +21,8 @@ from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
 from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.request import ActionRefused, SupplyRequest
+from scada.contracts.token import Token, TokenProcess
+from scada.contracts.trust import load_certificates
 from scada.contracts.verdict import as_json, local_text, sentences
 from scada.contracts.verify import verify as verify_content
 from scada.contracts.workdays import INDOCHINA, vietnam, working_days_left
@@ -124,26 +126,36 @@ def sign(
     party: Annotated[str, typer.Option("--as", help="buyer or seller.")],
     p12: Annotated[Path | None, typer.Option(help="The buyer's key file (PKCS#12).")] = None,
     passphrase: Annotated[str, typer.Option(envvar="SCADA_PASSPHRASE", help="Of the key file.")] = "",
+    module: Annotated[Path | None, typer.Option(help="PKCS#11 module of the buyer's token; PIN in SCADA_PIN.")] = None,
+    token: Annotated[str, typer.Option(help="Label of that token and of the key on it.")] = "",
+    certificate: Annotated[Path | None, typer.Option(help="The certificate of that key.")] = None,
     remote: Annotated[str, typer.Option(help="Address of the buyer's remote signing service.")] = "",
     credential: Annotated[str, typer.Option(help="Credential at that service.")] = "",
     access_token: Annotated[str, typer.Option(envvar="SCADA_REMOTE_TOKEN")] = "",
-    pin: Annotated[str, typer.Option(envvar="SCADA_REMOTE_PIN")] = "",
+    pin: Annotated[str, typer.Option(envvar="SCADA_PIN", help="Of the token or the remote credential.")] = "",
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
-    """Sign as buyer (key file or remote service) or as seller (token)."""
+    """Sign as buyer (key file, token or remote service) or as seller (the seller's token)."""
     if party == "seller":
         if number == "all":
             _batch(context, actor)
         else:
             _step(context, lambda office: office.execution.sign_as_seller(number, actor))
         return
-    if party != "buyer" or (p12 is None) == (not remote):
-        raise typer.BadParameter("--as buyer needs either --p12 or --remote; --as seller needs neither")
+    if party != "buyer" or sum((p12 is not None, module is not None, bool(remote))) != 1:
+        raise typer.BadParameter("--as buyer needs one of --p12, --module, --remote; --as seller needs none")
 
     async def work(office: Office) -> SupplyRequest:
         if p12 is not None:
-            signer = keys.key_file(p12.read_bytes(), passphrase)
-            return await office.execution.sign_as_buyer(number, signer, actor)
+            held = keys.key_file(p12.read_bytes(), passphrase)
+            return await office.execution.sign_as_buyer(number, held, actor)
+        if module is not None:
+            own = load_certificates([certificate] if certificate else [])
+            if not own:
+                raise KeyFileError("--module needs --certificate as well")
+            async with TokenProcess(Token(module, token, token, pin)) as process:
+                signer = keys.TokenSigner(process, own[0], own[1:])
+                return await office.execution.sign_as_buyer(number, signer, actor)
         where = RemoteCredential(remote, credential, access_token, pin)
         async with keys.remote(where, 30.0) as remote_signer:
             return await office.execution.sign_as_buyer(number, remote_signer, actor)

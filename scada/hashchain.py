@@ -144,6 +144,11 @@ class HashChain:
         self._count, self._head = verdict.entries, verdict.head
 
     @property
+    def length(self) -> int:
+        """How many entries there are."""
+        return self._count
+
+    @property
     def head(self) -> str:
         """The hash of the last entry."""
         return self._head

@@ -10,7 +10,7 @@ crash between the two, the desk reads the journal and tells the store what it mi
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,21 @@ from scada.hashchain import ChainVerdict, HashChain
 from scada.model.contract import Action, ContractEvent
 from scada.model.errors import GridScadaError
 
-DOCUMENT = "contract-event"
+DOCUMENT = "contract-events"
+WITHDRAWN = "withdrawn"
 
 
 class ArchiveError(GridScadaError):
     """An object is missing, or its content is not what its name says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Events that happen together or not at all, with their place in the journal and what belongs to the first."""
+
+    sequence: int
+    events: tuple[ContractEvent, ...]
+    evidence: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,11 @@ class Archive:
         self._objects = folder / "objects"
         self._objects.mkdir(parents=True, exist_ok=True)
         self._chain = HashChain(folder / "journal.jsonl")
+
+    @property
+    def length(self) -> int:
+        """How many entries the journal has."""
+        return self._chain.length
 
     @property
     def head(self) -> str:
@@ -87,24 +102,40 @@ class Archive:
         """True when there is an object of this name."""
         return self._path(digest, suffix).exists()
 
-    def announce(self, event: ContractEvent, evidence: Mapping[str, str]) -> None:
-        """Journal an event before the store is told. ``evidence``: SHA-256 → suffix of what belongs to it."""
-        body = {
-            "request": event.request,
-            "sequence": event.sequence,
-            "actor": event.actor,
-            "action": event.action.value,
-            "document_sha256": event.document_sha256,
-            "details": dict(event.details),
-            "evidence": dict(evidence),
-        }
-        self._chain.append(DOCUMENT, body, event.time)
+    def announce(self, events: Sequence[ContractEvent], evidence: Mapping[str, str]) -> str:
+        """Journal events that belong together, before the store is told. Returns the entry's hash.
 
-    def announced(self, request: str = "") -> Iterator[tuple[ContractEvent, Mapping[str, str]]]:
-        """Events in the journal, of one request or of all, with their evidence."""
-        for entry in hashchain.entries(self._chain.path):
-            if entry.kind == DOCUMENT and entry.body is not None and request in ("", entry.body["request"]):
-                yield _event(entry.time, entry.body), entry.body["evidence"]
+        ``evidence``: SHA-256 → suffix of what belongs to the first event.
+        """
+        body = {"events": [_as_json(event) for event in events], "evidence": dict(evidence)}
+        return self._chain.append(DOCUMENT, body, events[0].time).hash
+
+    def withdraw(self, announcement: str, now: int) -> None:
+        """Journal that the store refused an announcement: it will never be told again."""
+        self._chain.append(WITHDRAWN, {"announcement": announcement}, now)
+
+    def announced(self, request: str = "", after: int = 0) -> Iterator[Announcement]:
+        """What was announced and not withdrawn, about one request or all, after a number in the journal."""
+        entries = [entry for entry in hashchain.entries(self._chain.path) if entry.sequence > after and entry.body]
+        withdrawn = {entry.body["announcement"] for entry in entries if entry.body and entry.kind == WITHDRAWN}
+        for entry in entries:
+            if entry.kind != DOCUMENT or entry.hash in withdrawn or entry.body is None:
+                continue
+            events = tuple(_event(each) for each in entry.body["events"])
+            if not request or any(event.request == request for event in events):
+                yield Announcement(entry.sequence, events, entry.body["evidence"])
+
+    @property
+    def settled(self) -> int:
+        """Up to this number in the journal the store is known to have been told everything."""
+        path = self.folder / "settled"
+        return int(path.read_text()) if path.exists() else 0
+
+    def settle(self, sequence: int) -> None:
+        """Remember how far the store has been told."""
+        fresh = self.folder / "settled.new"
+        fresh.write_text(str(sequence))
+        fresh.rename(self.folder / "settled")
 
     def verify(self, head: str = "") -> ArchiveVerdict:
         """Check the chain and every object."""
@@ -114,11 +145,11 @@ class Archive:
             count += 1
             if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
                 faults.append(f"object {path.stem} was changed")
-        for event, evidence in self.announced():
-            named = {event.document_sha256: "pdf"} if event.document_sha256 else {}
-            for digest, suffix in {**named, **evidence}.items():
+        for told in self.announced():
+            named = {event.document_sha256: "pdf" for event in told.events if event.document_sha256}
+            for digest, suffix in {**named, **told.evidence}.items():
                 if not self._path(digest, suffix).exists():
-                    faults.append(f"object {digest} of {event.request} is missing")
+                    faults.append(f"object {digest} of {told.events[0].request} is missing")
         return ArchiveVerdict(chain, count, tuple(faults))
 
     def close(self) -> None:
@@ -137,16 +168,20 @@ class Archive:
         return self._objects / digest[:2] / f"{digest}.{suffix}"
 
 
-def _event(time: int, body: Mapping[str, Any]) -> ContractEvent:
-    return ContractEvent(
-        request=body["request"],
-        sequence=body["sequence"],
-        time=time,
-        actor=body["actor"],
-        action=Action(body["action"]),
-        document_sha256=body["document_sha256"],
-        details=body["details"],
-    )
+def _as_json(event: ContractEvent) -> dict[str, Any]:
+    return {
+        "request": event.request,
+        "sequence": event.sequence,
+        "time": event.time,
+        "actor": event.actor,
+        "action": event.action.value,
+        "document_sha256": event.document_sha256,
+        "details": dict(event.details),
+    }
+
+
+def _event(content: Mapping[str, Any]) -> ContractEvent:
+    return ContractEvent(**{**content, "action": Action(content["action"])})
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from scada.contracts import workdays
-from scada.contracts.archive import Archive
+from scada.contracts.archive import Announcement, Archive
 from scada.contracts.request import ActionRefused, SupplyRequest, after, allowed, fold
 from scada.contracts.settings import ContractSettings
 from scada.contracts.trust import Trust
@@ -30,6 +30,7 @@ from scada.model.contract import (
     State,
     Supply,
 )
+from scada.model.errors import StoreRejected
 from scada.model.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -147,22 +148,26 @@ class ContractDesk:
         return await self._settle(request, event, [], evidence or {})
 
     async def recover(self) -> int:
-        """Tell the store what the journal announced and the store never heard. Returns how many events."""
-        told = 0
-        known: dict[str, list[ContractEvent]] = {}
-        for event, _ in self.archive.announced():
-            if event.request not in known:
-                known[event.request] = list(await asyncio.to_thread(self.store.events, event.request))
-            events = known[event.request]
-            if event.sequence != len(events) + 1:
-                continue
-            request = fold([*events, event])
-            if await asyncio.to_thread(self.store.append, [(event, request.record())]):
-                events.append(event)
+        """Tell the store what the journal announced and the store never heard. Returns how many announcements."""
+        told, length = 0, self.archive.length
+        for announcement in self.archive.announced(after=self.archive.settled):
+            if await self._told_again(announcement):
                 told += 1
+        self.archive.settle(length)
         if told:
-            log.warning("Contracts: %d events of the journal were missing in the store and have been added", told)
+            log.warning(
+                "Contracts: %d announcements of the journal were missing in the store and have been added", told
+            )
         return told
+
+    async def _told_again(self, announcement: Announcement) -> bool:
+        steps = []
+        for event in announcement.events:
+            events = await asyncio.to_thread(self.store.events, event.request)
+            if event.sequence != len(events) + 1:
+                return False
+            steps.append((event, fold([*events, event]).record()))
+        return await asyncio.to_thread(self.store.append, steps)
 
     async def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         """What billing asks before it bills a metering point."""
@@ -182,7 +187,7 @@ class ContractDesk:
         }
         event = ContractEvent(number, 1, now, actor, Action.APPLY, "", details)
         request = fold([event])
-        self.archive.announce(event, {})
+        self.archive.announce([event], {})
         await asyncio.to_thread(self.store.append, [(event, request.record())])
         log.info("%s: %s applied for %s", number, kind, supply.metering_point)
         return request
@@ -210,12 +215,16 @@ class ContractDesk:
     ) -> SupplyRequest:
         steps = [(request, event), *others]
         moved = [after(before, each) for before, each in steps]
-        for _, each in steps:
-            self.archive.announce(each, evidence or {})
-        stored = await asyncio.to_thread(
-            self.store.append, [(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)]
-        )
+        announcement = self.archive.announce([each for _, each in steps], evidence or {})
+        try:
+            stored = await asyncio.to_thread(
+                self.store.append, [(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)]
+            )
+        except StoreRejected:
+            self.archive.withdraw(announcement, self.clock())
+            raise
         if not stored:
+            self.archive.withdraw(announcement, self.clock())
             raise ActionRefused(f"{request.number}: somebody else was first; look at it again")
         log.info("%s: %s by %s, now %s", request.number, event.action, event.actor, moved[0].state)
         return moved[0]

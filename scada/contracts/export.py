@@ -40,11 +40,12 @@ async def export(desk: ContractDesk, number: str, folder: Path) -> Path:
     (target / "report.txt").write_text("\n".join(sentences(verdict)) + "\n", encoding="utf-8")
     _write_json(target / "report.json", as_json(verdict))
     _write_json(target / "events.json", [asdict(event) for event in await desk.history(number)])
-    for event, evidence in desk.archive.announced(number):
-        if event.document_sha256:
-            name = f"{event.sequence:02d}-{event.action}.pdf"
-            (target / "revisions" / name).write_bytes(desk.archive.get(event.document_sha256, "pdf"))
-        for digest, suffix in evidence.items():
+    for told in desk.archive.announced(number):
+        for event in told.events:
+            if event.document_sha256:
+                name = f"{event.sequence:02d}-{event.action}.pdf"
+                (target / "revisions" / name).write_bytes(desk.archive.get(event.document_sha256, "pdf"))
+        for digest, suffix in told.evidence.items():
             (target / "evidence" / f"{digest}.{suffix}").write_bytes(desk.archive.get(digest, suffix))
     for certificate in (*desk.trust.roots, *desk.trust.intermediates):
         (target / "trust" / f"{certificate.sha256.hex()[:16]}.cer").write_bytes(certificate.dump())
@@ -58,7 +59,8 @@ def _write_journal(desk: ContractDesk, number: str, path: Path) -> None:
     """The whole chain, with the entries of other contracts sealed: it can be checked, and tells nothing of others."""
     with path.open("w", encoding="utf-8") as lines:
         for entry in hashchain.entries(desk.archive.folder / "journal.jsonl"):
-            own = entry.body is not None and entry.body.get("request") == number
+            events = (entry.body or {}).get("events", ())
+            own = any(event["request"] == number for event in events)
             lines.write(hashchain.line(entry if own else hashchain.sealed(entry)))
 
 

@@ -25,7 +25,7 @@ from pyhanko.sign.signers.pdf_cms import Signer
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from scada.contracts.reasons import Finding, NotAccepted, Reason
-from scada.contracts.token import TokenProcess
+from scada.contracts.token import PSS_SALT, TokenProcess
 
 
 class KeyFileError(ValueError):
@@ -45,6 +45,19 @@ DRY_RUN_SIZE = 512
 """No ECDSA or RSA signature up to 4096 bit is longer; room in the file is reserved by it."""
 
 
+_PSS = algos.SignedDigestAlgorithm(
+    {
+        "algorithm": "rsassa_pss",
+        "parameters": {
+            "hash_algorithm": {"algorithm": "sha256"},
+            "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": "sha256"}},
+            "salt_length": PSS_SALT,
+        },
+    }
+)
+"""RFC 4055 3.1: the salt as long as the digest. The library would take the longest that fits, tokens do not."""
+
+
 class TokenSigner(Signer):
     """Signs through a token's process; the key never leaves the token."""
 
@@ -53,7 +66,13 @@ class TokenSigner(Signer):
     ) -> None:
         store = SimpleCertificateStore()
         store.register_multiple(others)
-        super().__init__(prefer_pss=True, embed_roots=False, signing_cert=certificate, cert_registry=store)
+        super().__init__(
+            prefer_pss=True,
+            embed_roots=False,
+            signing_cert=certificate,
+            cert_registry=store,
+            signature_mechanism=_PSS if certificate.public_key.algorithm == "rsa" else None,
+        )
         self._process = process
 
     async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:  # noqa: FBT001 - signature given by pyHanko's class

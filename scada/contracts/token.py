@@ -25,6 +25,9 @@ ANSWER_LIMIT_S = 60.0
 
 BATCH = 100
 
+PSS_SALT = 32
+"""Bytes; as long as a SHA-256 digest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -130,7 +133,7 @@ def serve(connection: Connection) -> None:
             connection.send(f"token {token.label}: {_sentence(error)}")
             return
         is_ec = key.key_type is pkcs11.KeyType.EC
-        pss = (pkcs11.Mechanism.SHA256, pkcs11.MGF.SHA256, 32)
+        pss = (pkcs11.Mechanism.SHA256, pkcs11.MGF.SHA256, PSS_SALT)
         while True:
             digests = connection.recv()
             try:

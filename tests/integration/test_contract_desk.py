@@ -4,12 +4,15 @@ import asyncio
 import hashlib
 import io
 import json
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, PdfSigner
 from pyhanko.sign.fields import SigSeedSubFilter
@@ -291,22 +294,66 @@ async def test_killed_between_signing_and_storing_nothing_is_lost_and_nothing_do
 
 async def test_a_token_pulled_in_mid_batch_leaves_the_rest_waiting(here: World, tmp_path: Path) -> None:
     seller = here.person(SELLER)
-    with soft_token(tmp_path / "hsm", seller) as soft:
+    with soft_token(tmp_path / "hsm", seller) as soft, Archive(tmp_path / "contracts") as archive:
         async with TokenProcess(soft.token) as process:
-            with Archive(tmp_path / "contracts") as archive:
-                office = Office(here, MemoryContractStore(), archive, process, seller)
-                numbers = [await office.buyer_signed() for _ in range(4)]
-                first = await office.execution.sign_batch(numbers[:2], ACTOR)
-                process.stop()
-                away = soft.folder.with_name("away")
+            store = MemoryContractStore()
+            office = Office(here, store, archive, process, seller)
+            numbers = [await office.buyer_signed() for _ in range(3)]
+            away = soft.folder.with_name("away")
+
+            def pull() -> None:
+                """After the first signature of the batch: the token goes, and its process dies of it."""
+                store.before_append = lambda: None
                 soft.folder.rename(away)
-                second = await office.execution.sign_batch(numbers[2:], ACTOR)
-                assert (first.signed, second.signed) == (tuple(numbers[:2]), ())
-                assert [number for number, _ in second.waiting] == numbers[2:]
-                assert all(Reason.TOKEN_GONE.en in why for _, why in second.waiting)
-                away.rename(soft.folder)
-                process.stop()
-                assert (await office.execution.retry_waiting(ACTOR)).signed == tuple(numbers[2:])
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGKILL)
+
+            store.before_append = pull
+            outcome = await office.execution.sign_batch(numbers, ACTOR)
+            assert outcome.signed == tuple(numbers[:1])
+            assert [number for number, _ in outcome.waiting] == numbers[1:]
+            assert all(Reason.TOKEN_GONE.en in why for _, why in outcome.waiting)
+            away.rename(soft.folder)
+            assert (await office.execution.retry_waiting(ACTOR)).signed == tuple(numbers[1:])
+
+
+async def test_an_rsa_key_on_a_token_signs_with_pss(here: World, tmp_path: Path) -> None:
+    buyer = here.person(key=rsa.generate_private_key(65537, 2048))  # type: ignore[arg-type]  # options pass through
+    with soft_token(tmp_path / "hsm", buyer) as soft, Archive(tmp_path / "contracts") as archive:
+        async with TokenProcess(soft.token) as process:
+            office = Office(here, MemoryContractStore(), archive, process, buyer)
+            number = await office.prepared()
+            signer = TokenSigner(process, asn1(buyer), here.trust.intermediates)
+            signed = await office.execution.sign_as_buyer(number, signer, BUYER.name)
+            (judged,) = (await verify(office.desk.document(signed), here.trust, NOW, required=("BenMua",))).signatures
+            assert judged.accepted
+
+
+async def test_an_empty_store_is_rebuilt_from_the_journal_alone(office: Office) -> None:
+    number = await office.active()
+    empty = MemoryContractStore()
+    (office.archive.folder / "settled").unlink(missing_ok=True)
+    again = ContractDesk(empty, office.archive, office.world.trust, SETTINGS, office.world.clock)
+    assert await again.recover() == 9
+    assert await again.history(number) == await office.desk.history(number)
+    assert await again.recover() == 0
+
+
+async def test_what_the_store_refused_is_never_told_again(office: Office) -> None:
+    first = await office.active()
+    second = await office.buyer_signed()
+    await office.execution.sign_as_seller(second, ACTOR)
+    await office.desk.install_meter(second, METER, ACTOR)
+    await office.desk.act(second, Action.ENERGISE, ACTOR)
+    with pytest.raises(StoreRejected):
+        await office.desk.activate(second, ACTOR)
+    assert await office.desk.recover() == 0
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+    store.rows[first] = replace(store.rows[first], valid_to=NOW)
+    (office.archive.folder / "settled").unlink()
+    assert await office.desk.recover() == 0
+    assert (await office.desk.request(second)).state is State.ENERGISED
 
 
 async def test_a_contract_verifies_ten_years_on_without_network_when_it_was_renewed(
