@@ -19,6 +19,8 @@ from scada.model.sample import SAMPLE, QualityArray, SampleArray, TimeArray
 from scada.model.station import Device, DeviceKind, Station
 from scada.model.switching import Fact, ImageView
 
+LIVE_ABOVE = 0.5
+"""Share of the nominal voltage from which a measured voltage proves a section alive (assumed)."""
 VOLTAGES = frozenset({Quantity.VOLTAGE_L12, Quantity.VOLTAGE_L23, Quantity.VOLTAGE_L31})
 
 
@@ -64,6 +66,8 @@ class FieldIndex:
         self.frequencies: dict[int, list[Measurement]] = {}
         for station in topology.province.stations:
             self._place_measurements(station)
+        self.measurements = [found[0] for found in self.voltages.values()]
+        """One voltage of each place where voltages are measured."""
 
     def _place_measurements(self, station: Station) -> None:
         for bay in station.bays:
@@ -109,8 +113,29 @@ class Field:
 
     @cached_property
     def live(self) -> frozenset[int]:
-        """Nodes energised for certain. Nothing of them is earthed: that would be a short circuit already."""
-        return frozenset(np.flatnonzero(self.state.energised == Certainty.YES).tolist())
+        """Nodes alive for certain. Nothing of them is earthed: that would be a short circuit already.
+
+        By topology, or by voltage: a healthy transformer that measures one proves the whole section it hangs on, also
+        while the way to the infeed leads over stations that do not answer.
+        """
+        alive = self.state.energised == Certainty.YES
+        section = self.state.section
+        under_voltage = np.zeros(len(section), dtype=np.bool_)
+        under_voltage[section[self._nodes_under_voltage()]] = True
+        return frozenset(np.flatnonzero(alive | under_voltage[section]).tolist())
+
+    def _nodes_under_voltage(self) -> list[int]:
+        measured = self.index.measurements
+        rows = read_points(self.view, [each.point.name for each in measured])
+        fuses = {point.name for each in measured for point in each.fuses}
+        tripped = dict(zip(fuses, (not _is_healthy(value) for value in self.values_named(tuple(fuses))), strict=True))
+        return [
+            each.node
+            for each, row in zip(measured, rows, strict=True)
+            if int(row["quality"]) == Quality.GOOD
+            and float(row["value"]) >= LIVE_ABOVE * each.nominal_kv
+            and not any(tripped[fuse.name] for fuse in each.fuses)
+        ]
 
     @cached_property
     def certainly(self) -> list[bool]:
@@ -166,6 +191,10 @@ class Field:
             return f"{self.name(device)} is {fact.state}"
         return f"{self.name(device)} is in {fact.state} position"
 
+    def values_named(self, names: Sequence[str]) -> SampleArray:
+        """The points of these names as rows."""
+        return read_points(self.view, names)
+
     def values(self, points: Sequence[Point]) -> tuple[Value, ...]:
         """The points as they stand."""
         rows = read_points(self.view, [point.name for point in points])
@@ -173,6 +202,10 @@ class Field:
             Value(point, float(row["value"]), Quality(int(row["quality"])), int(row["time"]))
             for point, row in zip(points, rows, strict=True)
         )
+
+
+def _is_healthy(row: np.void) -> bool:
+    return int(row["quality"]) == Quality.GOOD and float(row["value"]) == 0.0
 
 
 def part_of(point: Point) -> str:

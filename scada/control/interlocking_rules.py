@@ -106,7 +106,7 @@ def connect_no_source_to_earth(field: Field, device: int) -> Finding:
     ways = field.ways(field.possibly, lines=True, windings=True)
     switches: list[int] = []
     for side, other in ((first, second), (second, first)):
-        if field.energised(side) != Certainty.YES and field.energised(other) != Certainty.NO:
+        if side not in field.live and (other in field.live or field.energised(other) != Certainty.NO):
             reach = field.wiring.walk(side, ways, without=device, stop=field.live)
             switches += _earthing_switches(field, reach)
     return _unless_closed(field, switches, f"{field.name(device)} would connect a source to an earth")

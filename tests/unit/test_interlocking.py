@@ -356,13 +356,31 @@ def test_a_breaker_between_two_dead_sides_may_close_beside_an_earth(network: Net
 
 
 def test_a_lost_station_blocks_the_line_to_it_and_nothing_else(network: Network) -> None:
-    network.opened("S1/171", "S1/471")
+    network.opened("S1/171", "S2/171", "S1/471")
     for _, device in TOPOLOGY.devices:
         if device.position.name.startswith("S2/"):
             network.doubting(device.position.name, 1.0)
 
     assert blocked(network.ask("S1/171", CLOSE))[0][0] is INTERLOCKING
     assert allowed(network.ask("S1/471", CLOSE)) == ()
+
+
+def test_measured_voltage_proves_a_section_alive_while_the_way_to_the_infeed_is_in_doubt(network: Network) -> None:
+    """S1 does not answer; the busbars of S2 are under voltage, so they are not earthed and a feeder may be closed."""
+    network.opened("S2/471")
+    for _, device in TOPOLOGY.devices:
+        if device.position.name.startswith("S1/"):
+            network.doubting(device.position.name, 1.0)
+    assert allowed(network.ask("S2/471", CLOSE)) == ()
+
+    for transformer in ("T1/lv.", "T1/mv.", "T1/hv.", "T2/lv.", "T2/mv.", "T2/hv."):
+        network.doubting(f"S2/{transformer}voltage_l12", 22.0)
+    for busbar in ("C11", "C12", "C31", "C32", "C41", "C42"):
+        network.doubting(f"S2/TD/TU{busbar}.voltage_l12", 110.0)
+    for line in ("171", "173"):
+        network.doubting(f"S2/{line}/voltage_l12", 110.0)
+    network.opened("S2/131").closed("S2/131-38")
+    assert isinstance(network.ask("S2/131", CLOSE), Blocked)
 
 
 # --- synchrocheck --------------------------------------------------------------------------------------------------
