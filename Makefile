@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock
+.PHONY: help setup demo test check refusals bench lock
 
 VENV := .venv/bin
 heading = @printf '\n== %s\n' '$(1)'
@@ -38,6 +38,9 @@ check:  ## the fast checks, for between two edits (no set-up)
 	@$(VENV)/lint-imports
 	$(call heading,unit tests)
 	@$(VENV)/pytest -q tests/unit
+
+refusals: setup  ## every order that must be refused, tried against a simulated station, with its reason
+	@exec $(VENV)/pytest -q -s --no-header tests/acceptance/test_refusals.py
 
 bench: setup  ## one measurement: NAME=telemetry, ingest, … [SECONDS=n]
 	@test -n '$(NAME)' || { echo 'bench: which one? make bench NAME=telemetry' >&2; exit 2; }

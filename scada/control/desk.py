@@ -234,6 +234,7 @@ class ControlDesk:
             decision = Blocked((refusal,), decision.facts)
         if isinstance(decision, Blocked):
             self._refuse(course, decision)
+            course.ended_at = self._parts.monotonic()
             return course.report()
         course.facts, course.remarks = decision.facts, decision.remarks
         course.advance(Event.CHECK, "nothing stands against it", now)
@@ -246,7 +247,7 @@ class ControlDesk:
 
     async def _settled(self, course: Course) -> None:
         """Until it waits for a person or has ended."""
-        while course.outcome is None and not course.waits_for:
+        while course.ended_at is None and not course.waits_for:
             await course.changed.wait()
 
     async def _conduct(self, course: Course) -> None:
@@ -383,7 +384,10 @@ class ControlDesk:
         tagged = self.tags.refusals(course.operation, course.persons)
         decision = self._parts.interlocking.check(course.operation, self._parts.view, now)
         if isinstance(decision, Blocked):
-            return Blocked((*own, *tagged, *decision.refusals), (*facts, *decision.facts))
+            # Both look at the position and the mode; the same cause need not be told twice.
+            told = {each.cause for each in own}
+            more = tuple(each for each in decision.refusals if each.cause not in told)
+            return Blocked((*own, *tagged, *more), (*facts, *decision.facts))
         if own or tagged:
             return Blocked((*own, *tagged), (*facts, *decision.facts))
         return Allowed((*facts, *decision.facts), (*self.tags.remarks(course.operation), *decision.remarks))
@@ -431,6 +435,7 @@ class ControlDesk:
             course.go = True
         else:
             course.cancelled_by = person.name
+        course.waits_for = ""
         course.wake.set()
         await self._settled(course)
         return course.report()

@@ -1,0 +1,691 @@
+"""Every order that must not be carried out is refused with its cause and a sentence, is in the journal, and no frame of
+it reaches the station; what cannot be known is told as unknown and not tried again.
+
+A real simulated station behind a socket; the table of reasons is printed at the end (``make refusals``).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rich.console import Console
+from rich.table import Table
+
+from scada.clock import now_us
+from scada.control.authority import AuthorityTable
+from scada.control.journal import public_key, verify_journal
+from scada.control.jws import countersign, sign
+from scada.control.message import US, TagKind, Wish
+from scada.model.addcause import AddCause
+from scada.model.event import EventKind
+from scada.model.quality import Quality
+from scada.model.switching import Action
+from tests.fakes_control import Rig, Trick, rig_at
+
+pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
+
+FEEDER, LINE, DISCONNECTOR = "TN01/471", "TN01/171", "TN01/171-7"
+Answer = dict[str, Any]
+Attempt = Callable[[Rig], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One attempt and what must come of it; ``orders``: frames that reach the simulator as orders."""
+
+    name: str
+    attempt: Attempt
+    cause: AddCause
+    words: str
+    outcome: str = "refused"
+    orders: int = 0
+
+
+CASES: list[Case] = []
+
+
+def case(
+    name: str, cause: AddCause, words: str, *, outcome: str = "refused", orders: int = 0
+) -> Callable[[Attempt], Attempt]:
+    def add(attempt: Attempt) -> Attempt:
+        CASES.append(Case(name, attempt, cause, words, outcome, orders))
+        return attempt
+
+    return add
+
+
+# -- the signature and who made it
+
+
+@case("a changed byte", AddCause.NO_ACCESS_AUTHORITY, "does not fit the content")
+async def changed_byte(rig: Rig) -> Answer:
+    import base64  # noqa: PLC0415  # only here bytes are bent
+
+    import msgspec  # noqa: PLC0415  # only here bytes are bent
+
+    fields = msgspec.json.decode(rig.document("dispatcher-1", target=FEEDER, action=Action.CLOSE))
+    payload = base64.urlsafe_b64decode(fields["payload"] + "==").replace(b"close", b"open\x20")
+    payload = payload.replace(b"open\x20", b"open")
+    fields["payload"] = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+    return await rig.desk.submit(msgspec.json.encode(fields))
+
+
+@case("no JWS at all", AddCause.NO_ACCESS_AUTHORITY, "not signed as it must be")
+async def garbage(rig: Rig) -> Answer:
+    return await rig.desk.submit(b'{"target":"TN01/471","action":"open"}')
+
+
+@case("signed by another key", AddCause.NO_ACCESS_AUTHORITY, "issued by nobody we trust")
+async def another_key(rig: Rig) -> Answer:
+    message = rig.message("dispatcher-1", target=FEEDER, action=Action.OPEN)
+    return await rig.desk.submit(sign(message.payload, rig.signer("stranger-1")))
+
+
+@case("signed by a colleague in another's name", AddCause.NO_ACCESS_AUTHORITY, "says dispatcher-1")
+async def anothers_name(rig: Rig) -> Answer:
+    message = rig.message("dispatcher-1", target=FEEDER, action=Action.OPEN)
+    return await rig.desk.submit(sign(message.payload, rig.signer("dispatcher-2")))
+
+
+@case("an expired certificate", AddCause.NO_ACCESS_AUTHORITY, "expired on")
+async def expired_certificate(rig: Rig) -> Answer:
+    return await rig.submit("expired-1", FEEDER, Action.OPEN)
+
+
+@case("a certificate that is not valid yet", AddCause.NO_ACCESS_AUTHORITY, "is not valid before")
+async def early_certificate(rig: Rig) -> Answer:
+    return await rig.submit("early-1", FEEDER, Action.OPEN)
+
+
+@case("a revoked certificate", AddCause.NO_ACCESS_AUTHORITY, "was revoked on")
+async def revoked_certificate(rig: Rig) -> Answer:
+    return await rig.submit("revoked-1", FEEDER, Action.OPEN)
+
+
+@case("a certificate that is not in the table", AddCause.NO_ACCESS_AUTHORITY, "not in the authority table")
+async def unlisted(rig: Rig) -> Answer:
+    return await rig.submit("unlisted-1", FEEDER, Action.OPEN)
+
+
+@case("the wrong role", AddCause.NO_ACCESS_AUTHORITY, "to operate takes OPERATOR")
+async def wrong_role(rig: Rig) -> Answer:
+    return await rig.submit("viewer-1", FEEDER, Action.OPEN)
+
+
+@case("another area", AddCause.NO_ACCESS_AUTHORITY, "may operate in TN02, not in TN01")
+async def other_area(rig: Rig) -> Answer:
+    return await rig.submit("dispatcher-far", FEEDER, Action.OPEN)
+
+
+# -- freshness
+
+
+@case("a replayed message", AddCause.COMMAND_ALREADY_IN_EXECUTION, "was received before")
+async def replay(rig: Rig) -> Answer:
+    document = rig.document("dispatcher-1", target=FEEDER, action=Action.CLOSE)
+    await rig.desk.submit(document)
+    return await rig.desk.submit(document)
+
+
+@case("a replayed message, after a restart", AddCause.COMMAND_ALREADY_IN_EXECUTION, "was received before")
+async def replay_after_restart(rig: Rig) -> Answer:
+    document = rig.document("dispatcher-1", target=FEEDER, action=Action.CLOSE)
+    await rig.desk.submit(document)
+    await rig.stop_desk()
+    rig.start_desk()
+    return await rig.desk.submit(document)
+
+
+@case("an expired command", AddCause.TIME_LIMIT_OVER, "expired")
+async def expired(rig: Rig) -> Answer:
+    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=3600.0, holds_s=30.0)
+
+
+@case("a command 65 s old that held for 60 s", AddCause.TIME_LIMIT_OVER, "it is 65.0 s old and expired 5.0 s ago")
+async def sixty_five_seconds(rig: Rig) -> Answer:
+    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=65.0, holds_s=60.0)
+
+
+@case("commands 60 to 69 s old", AddCause.TIME_LIMIT_OVER, "it is 69.0 s old")
+async def sixty_to_sixty_nine(rig: Rig) -> Answer:
+    for age in range(60, 69):
+        report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=float(age), holds_s=60.0)
+        assert report["refusals"][0]["cause"] == AddCause.TIME_LIMIT_OVER
+    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=69.0, holds_s=60.0)
+
+
+@case("the desk's clock behind the signer's", AddCause.TIME_LIMIT_OVER, "in the future")
+async def clock_behind(rig: Rig) -> Answer:
+    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=-30.0)
+
+
+@case("the desk's clock behind its journal", AddCause.BLOCKED_BY_HEALTH, "behind its own journal")
+async def clock_set_back(rig: Rig) -> Answer:
+    rig.skew_us = -10 * US
+    try:
+        return await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    finally:
+        rig.skew_us = 0
+
+
+@case("a command made to hold for a day", AddCause.INCONSISTENT_PARAMETERS, "made to hold for 86400 s")
+async def holds_too_long(rig: Rig) -> Answer:
+    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, holds_s=86400.0)
+
+
+# -- select and execute
+
+
+@case("execute without select", AddCause.OBJECT_NOT_SELECTED, "is not selected")
+async def execute_without_select(rig: Rig) -> Answer:
+    return await rig.about({"id": "01a2030d-4b32-7a00-a7a0-e4cdfe8bb58a"}, Wish.EXECUTE)
+
+
+@case("execute after the time-out", AddCause.OBJECT_NOT_SELECTED, "no execute in time")
+async def execute_late(rig: Rig) -> Answer:
+    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    await rig.ended(report)
+    return await rig.about(report, Wish.EXECUTE)
+
+
+@case("execute by another person", AddCause.LOCKED_BY_OTHER_CLIENT, "selected by dispatcher-1, not by dispatcher-2")
+async def execute_by_another(rig: Rig) -> Answer:
+    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    await asyncio.sleep(0.2)
+    answer = await rig.about(report, Wish.EXECUTE, by="dispatcher-2")
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+@case("execute before the approval", AddCause.OBJECT_NOT_SELECTED, "waits for approval")
+async def execute_unapproved(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT)
+    answer = await rig.about(report, Wish.EXECUTE)
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+@case("two dispatchers at once", AddCause.LOCKED_BY_OTHER_CLIENT, "reserved for dispatcher-1")
+async def two_dispatchers(rig: Rig) -> Answer:
+    first = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    answer = await rig.submit("dispatcher-2", FEEDER, Action.OPEN)
+    await rig.about(first, Wish.CANCEL)
+    return answer
+
+
+@case("the same dispatcher twice", AddCause.OBJECT_ALREADY_SELECTED, "reserved for dispatcher-1")
+async def twice(rig: Rig) -> Answer:
+    first = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    answer = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    await rig.about(first, Wish.CANCEL)
+    return answer
+
+
+@case("cancelled in time", AddCause.ABORTED_BY_CANCEL, "cancelled by dispatcher-2")
+async def cancelled(rig: Rig) -> Answer:
+    first = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    return await rig.ended(await rig.about(first, Wish.CANCEL, by="dispatcher-2"))
+
+
+@case("no approval in time", AddCause.TIME_LIMIT_OVER, "no approval in time")
+async def no_approval(rig: Rig) -> Answer:
+    return await rig.ended(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, holds_s=1.0))
+
+
+@case("a test order", AddCause.ABORTED_BY_CANCEL, "the test flag")
+async def flagged_as_test(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.OPEN, test=True)
+
+
+# -- two persons
+
+
+@case("approver = requester", AddCause.NO_ACCESS_AUTHORITY, "cannot approve it as well")
+async def own_approval(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    answer = await rig.approve(report, by="dispatcher-1")
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+@case("approval of another payload", AddCause.INCONSISTENT_PARAMETERS, "not what was requested")
+async def another_payload(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    message = replace_message(rig, report)
+    answer = await rig.desk.approve(countersign(message, rig.signer("dispatcher-2")))
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+def replace_message(rig: Rig, report: Answer) -> bytes:
+    return rig.document("dispatcher-1", id=report["id"], target=FEEDER, action=Action.OPEN, reason="another")
+
+
+@case("approval by a viewer", AddCause.NO_ACCESS_AUTHORITY, "to approve takes OPERATOR")
+async def viewer_approves(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    answer = await rig.approve(report, by="viewer-1")
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+@case("approval from another area", AddCause.NO_ACCESS_AUTHORITY, "not in TN01")
+async def far_approves(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    answer = await rig.approve(report, by="dispatcher-far")
+    await rig.about(report, Wish.CANCEL)
+    return answer
+
+
+@case("an emergency override without a reason", AddCause.INCONSISTENT_PARAMETERS, "needs a reason")
+async def emergency_without_reason(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.OPEN, emergency=True)
+
+
+# -- the device itself
+
+
+@case("an unknown device", AddCause.NOT_SUPPORTED, "nothing here is called")
+async def unknown_device(rig: Rig) -> Answer:
+    return await rig.operate("TN01/999", Action.OPEN)
+
+
+@case("an action the device does not know", AddCause.NOT_SUPPORTED, "not to raise")
+async def wrong_action(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.RAISE)
+
+
+@case("a set-point for a switch", AddCause.NOT_SUPPORTED, "takes no set-point")
+async def set_point(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.OPEN, set_point=1.5)
+
+
+@case("direct control of what wants a select", AddCause.INCONSISTENT_PARAMETERS, "wants to be selected first")
+async def direct(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.OPEN, model="direct")
+
+
+@case("position already reached", AddCause.POSITION_REACHED, "is closed already")
+async def reached(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.CLOSE)
+
+
+@case("intermediate position", AddCause.INVALID_POSITION, "is in intermediate position")
+async def intermediate(rig: Rig) -> Answer:
+    rig.show("TN01/471/471.position", 0.0)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("faulty position", AddCause.INVALID_POSITION, "is in faulty position")
+async def faulty(rig: Rig) -> Answer:
+    rig.show("TN01/471/471.position", 3.0)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("position of doubtful quality", AddCause.INVALID_POSITION, "is in doubt")
+async def doubtful_position(rig: Rig) -> Answer:
+    rig.show("TN01/471/471.position", quality=Quality.NOT_TOPICAL)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("local mode", AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, "is in local mode")
+async def local_mode(rig: Rig) -> Answer:
+    rig.show("TN01/471/local_remote", 0.0)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("local mode in doubt", AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, "whether it is remote is in doubt")
+async def local_mode_in_doubt(rig: Rig) -> Answer:
+    rig.show("TN01/471/local_remote", quality=Quality.INVALID)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+# -- interlocking
+
+
+@case("a disconnector under load", AddCause.BLOCKED_BY_INTERLOCKING, "is not interrupted")
+async def disconnector_under_load(rig: Rig) -> Answer:
+    return await rig.operate(DISCONNECTOR, Action.OPEN)
+
+
+@case("a disconnector while the breaker's position is in doubt", AddCause.BLOCKED_BY_INTERLOCKING, "TN01/171")
+async def disconnector_in_doubt(rig: Rig) -> Answer:
+    rig.show("TN01/171/171.position", 1.0, Quality.NOT_TOPICAL)
+    return await rig.operate(DISCONNECTOR, Action.OPEN)
+
+
+@case("a breaker that would meet an earth", AddCause.BLOCKED_BY_INTERLOCKING, "471-76")
+async def breaker_onto_earth(rig: Rig) -> Answer:
+    rig.show("TN01/471/471.position", 1.0)
+    rig.show("TN01/471/471-76.position", 2.0)
+    return await rig.operate(FEEDER, Action.CLOSE)
+
+
+@case("a disconnector towards an earth", AddCause.BLOCKED_BY_INTERLOCKING, "would connect a source to an earth")
+async def disconnector_onto_earth(rig: Rig) -> Answer:
+    rig.show("TN01/171/171.position", 1.0)
+    rig.show("TN01/171/171-1.position", 1.0)
+    rig.show("TN01/171/171-15.position", 2.0)
+    return await rig.operate("TN01/171-1", Action.CLOSE)
+
+
+@case("a breaker whose trip circuit is faulty", AddCause.BLOCKED_BY_HEALTH, "471")
+async def health(rig: Rig) -> Answer:
+    rig.show("TN01/471/471.trip_circuit_fault", 1.0)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("a tap changer that is under way", AddCause.BLOCKED_BY_PROCESS, "oltc_in_progress")
+async def tap_in_motion(rig: Rig) -> Answer:
+    rig.show("TN01/T1/oltc_automatic", 0.0)
+    rig.show("TN01/T1/oltc_in_progress", 1.0)
+    return await rig.operate("TN01/T1", Action.RAISE)
+
+
+@case("a tap changer on automatic", AddCause.BLOCKED_BY_MODE, "automatic")
+async def tap_on_automatic(rig: Rig) -> Answer:
+    return await rig.operate("TN01/T1", Action.RAISE)
+
+
+# -- tags
+
+
+async def tagged(rig: Rig, kind: TagKind, target: str, by: str = "engineer-1") -> Answer:
+    tag = await rig.desk.submit(rig.document(by, Wish.TAG, target=target, tag=kind, reason="people at work"))
+    answer = await rig.operate(FEEDER, Action.OPEN)
+    removed = await rig.desk.submit(rig.document(by, Wish.UNTAG, subject=tag["tag"]["id"]))
+    assert removed["removed"]["id"] == tag["tag"]["id"]
+    return answer
+
+
+@case(
+    "a control-inhibit tag on the device", AddCause.BLOCKED_BY_COMMAND, "control inhibit tag of engineer-1 on TN01/471"
+)
+async def inhibited(rig: Rig) -> Answer:
+    return await tagged(rig, TagKind.CONTROL_INHIBIT, FEEDER)
+
+
+@case("a control-inhibit tag on the station", AddCause.BLOCKED_BY_COMMAND, "control inhibit tag of engineer-1 on TN01")
+async def inhibited_station(rig: Rig) -> Answer:
+    return await tagged(rig, TagKind.CONTROL_INHIBIT, "TN01")
+
+
+@case("an out-of-service tag", AddCause.BLOCKED_BY_MODE, "out of service tag")
+async def out_of_service(rig: Rig) -> Answer:
+    return await tagged(rig, TagKind.OUT_OF_SERVICE, FEEDER)
+
+
+@case("control authority of another", AddCause.LOCKED_BY_OTHER_CLIENT, "only engineer-1 may operate")
+async def authority_of_another(rig: Rig) -> Answer:
+    return await tagged(rig, TagKind.CONTROL_AUTHORITY, FEEDER)
+
+
+@case("one of two inhibiting tags removed", AddCause.BLOCKED_BY_COMMAND, "control inhibit tag of dispatcher-2")
+async def one_of_two_tags(rig: Rig) -> Answer:
+    own = await rig.desk.submit(
+        rig.document("dispatcher-2", Wish.TAG, target=FEEDER, tag=TagKind.CONTROL_INHIBIT, reason="mine")
+    )
+    first = await tagged(rig, TagKind.CONTROL_INHIBIT, FEEDER)
+    assert len(first["refusals"]) == 2
+    answer = await rig.operate(FEEDER, Action.OPEN)
+    await rig.desk.submit(rig.document("engineer-1", Wish.UNTAG, subject=own["tag"]["id"]))
+    return answer
+
+
+@case("a tag removed by one who may not", AddCause.NO_ACCESS_AUTHORITY, "to remove the tags of others takes ENGINEER")
+async def tag_of_another(rig: Rig) -> Answer:
+    tag = await rig.desk.submit(rig.document("engineer-1", Wish.TAG, target=FEEDER, tag=TagKind.CAUTION))
+    answer = await rig.desk.submit(rig.document("dispatcher-1", Wish.UNTAG, subject=tag["tag"]["id"]))
+    await rig.desk.submit(rig.document("engineer-1", Wish.UNTAG, subject=tag["tag"]["id"]))
+    return answer
+
+
+@case("a tag set between request and approval", AddCause.BLOCKED_BY_COMMAND, "control inhibit tag")
+async def tag_in_between(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    tag = await rig.desk.submit(rig.document("engineer-1", Wish.TAG, target=FEEDER, tag=TagKind.CONTROL_INHIBIT))
+    answer = await rig.ended(await rig.approve(report))
+    await rig.desk.submit(rig.document("engineer-1", Wish.UNTAG, subject=tag["tag"]["id"]))
+    return answer
+
+
+# -- the wire
+
+
+@case("link lost before select", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "nothing was sent")
+async def lost_before(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    rig.proxy.down = True
+    try:
+        return await rig.ended(await rig.approve(report))
+    finally:
+        rig.proxy.down = False
+
+
+@case("link lost at select", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "while selecting, nothing moved")
+async def lost_at_select(rig: Rig) -> Answer:
+    rig.proxy.expect(select=Trick.CUT_BEFORE)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("link lost between select and execute", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "before the order was sent")
+async def lost_between(rig: Rig) -> Answer:
+    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    course = rig.desk.courses[report["id"]]
+    while course.waits_for != "execute":
+        await course.changed.wait()
+    original = rig.desk._check
+
+    def check_and_cut(course: Any) -> Any:
+        decision = original(course)
+        if course.device_selected:
+            link = rig.desk._parts.links.of("TN01")
+            link._client.close()  # type: ignore[attr-defined]  # the connection dies unseen
+        return decision
+
+    rig.desk._execution.world = replace(rig.desk._execution.world, check=check_and_cut)
+    try:
+        return await rig.ended(await rig.about(report, Wish.EXECUTE))
+    finally:
+        rig.desk._execution.world = replace(rig.desk._execution.world, check=original)
+        await asyncio.sleep(0.1)
+        await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
+
+
+@case(
+    "link lost with the order under way, which never arrived",
+    AddCause.ABORTED_BY_COMMUNICATION_LOSS,
+    "lost after the order was sent",
+    outcome="unknown",
+)
+async def lost_under_way(rig: Rig) -> Answer:
+    rig.proxy.expect(operate=Trick.CUT_BEFORE)
+    answer = await rig.operate(FEEDER, Action.OPEN)
+    await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
+    return answer
+
+
+@case(
+    "link lost after the order, before the confirmation",
+    AddCause.ABORTED_BY_COMMUNICATION_LOSS,
+    "lost after the order was sent",
+    outcome="unknown",
+    orders=1,
+)
+async def lost_after(rig: Rig) -> Answer:
+    rig.proxy.expect(operate=Trick.CUT_AFTER)
+    return await rig.operate(FEEDER, Action.OPEN)
+
+
+@case("negative confirmation", AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, "refused the operate", orders=1)
+async def negative(rig: Rig) -> Answer:
+    plant = rig.simulated.plant
+    plant.set_signal("TN01/471/local_remote", 0.0, now_us())
+    try:
+        return await rig.operate(FEEDER, Action.OPEN)
+    finally:
+        plant.set_signal("TN01/471/local_remote", 1.0, now_us())
+
+
+@case("confirmation but no movement", AddCause.TIME_LIMIT_OVER, "did not open within", outcome="unknown")
+async def no_movement(rig: Rig) -> Answer:
+    rig.proxy.expect(operate=Trick.LIE)
+    answer = await rig.operate(FEEDER, Action.OPEN)
+    assert rig.desk.events[-1].kind is EventKind.FAIL_TO_OPERATE
+    await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
+    return answer
+
+
+@case("control taken by another desk", AddCause.BLOCKED_BY_HEALTH, "another desk has taken control")
+async def control_taken(rig: Rig) -> Answer:
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    old, links = rig.desk, rig._closing
+    rig.start_desk()
+    report = await old.approve(countersign(report["document"].encode(), rig.signer("dispatcher-2")))
+    course = old.courses[report["id"]]
+    while course.outcome is None:
+        await course.changed.wait()
+    links[2].cancel()
+    await links[0].close()
+    links[1].close(now_us())
+    return course.report()
+
+
+# -- running them
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    async with rig_at(tmp_path_factory.mktemp("control")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shown() -> AsyncIterator[Table]:
+    """The table of the reasons, printed when all are through."""
+    table = Table("attempt", "outcome", "cause", "sentence", "orders", title="Refusals")
+    yield table  # type: ignore[misc]  # a generator fixture
+    Console(width=200).print(table)
+
+
+@pytest.mark.parametrize("attempt", CASES, ids=lambda each: each.name)
+async def test_it_is_not_carried_out_and_says_why(rig: Rig, shown: Table, attempt: Case) -> None:
+    rig.refresh()
+    rig.proxy.expect()
+    before, journal = rig.orders(), len(rig.journal_text())
+
+    report = await attempt.attempt(rig)
+
+    refusal = report["refusals"][0]
+    shown.add_row(
+        attempt.name,
+        report["outcome"],
+        f"{refusal['cause']} {refusal['label']}",
+        refusal["sentence"],
+        str(rig.orders() - before),
+    )
+    assert (report["outcome"], AddCause(refusal["cause"])) == (attempt.outcome, attempt.cause), refusal["sentence"]
+    assert attempt.words in refusal["sentence"]
+    assert rig.orders() - before == attempt.orders
+    assert refusal["sentence"] in rig.journal_text()[journal:].replace("\\'", "'")
+    verdict = verify_journal(rig.folder, public_key(rig.folder / "journal.pub"))
+    assert verdict.broken == ""
+    await restored(rig)
+
+
+async def restored(rig: Rig) -> None:
+    """Everything as it was, so that every attempt begins alike."""
+    async with asyncio.timeout(5.0):
+        while rig.simulated.plant.next_event is not None:  # noqa: ASYNC110  # the plant has no bell
+            await asyncio.sleep(0.02)
+    rig.refresh()
+    rig.proxy.expect()
+    if float(rig.image.read(["TN01/471/471.position"])[0]["value"]) == 1.0:
+        report = await rig.operate(FEEDER, Action.CLOSE)
+        assert report["outcome"] == "completed", report["refusals"]
+
+
+# -- what is carried out
+
+
+async def test_two_persons_open_and_close_a_feeder(rig: Rig) -> None:
+    rig.refresh()
+    before = rig.orders()
+    opened = await rig.operate(FEEDER, Action.OPEN, reason="planned work")
+    assert [each["state"] for each in opened["steps"]] == [
+        "checked",
+        "reserved",
+        "selected",
+        "approved",
+        "executed",
+        "confirmed",
+        "terminated",
+        "verified",
+    ]
+    assert (opened["outcome"], opened["requester"], opened["approver"]) == ("completed", "dispatcher-1", "dispatcher-2")
+    assert not rig.simulated.plant.feeder_energised()["TN01/471"]
+    await restored(rig)
+    assert rig.simulated.plant.feeder_energised()["TN01/471"]
+    assert rig.orders() - before == 2
+
+
+async def test_a_selected_device_is_executed_by_the_person_who_selected_it(rig: Rig) -> None:
+    rig.refresh()
+    before = rig.orders()
+    selected = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    course = rig.desk.courses[selected["id"]]
+    while course.waits_for != "execute":
+        await course.changed.wait()
+    assert rig.orders() == before
+    assert (await rig.ended(await rig.about(selected, Wish.EXECUTE)))["outcome"] == "completed"
+    assert rig.orders() == before + 1
+    await restored(rig)
+
+
+async def test_an_emergency_override_needs_one_person_and_raises_an_alarm(rig: Rig) -> None:
+    rig.refresh()
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN, emergency=True, reason="fire at the feeder")
+    assert (report["outcome"], report["approver"]) == ("completed", "")
+    assert "emergency override" in rig.journal_text()
+    await restored(rig)
+
+
+async def test_a_repeated_confirmation_changes_nothing(rig: Rig) -> None:
+    rig.refresh()
+    rig.proxy.expect(operate=Trick.REPEAT)
+    before = rig.orders()
+    report = await rig.operate(FEEDER, Action.OPEN)
+    assert report["outcome"] == "completed"
+    assert [each["state"] for each in report["steps"]].count("confirmed") == 1
+    assert rig.orders() == before + 1
+    await restored(rig)
+
+
+async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig) -> None:
+    rig.refresh()
+    rig.desk.observe(rig.show("TN01/472/472.position", 2.0))
+    rig.desk.observe(rig.show("TN01/472/472.position", 1.0))
+    event = rig.desk.events[-1]
+    assert (event.kind, event.sentence) == (
+        EventKind.MOVED_WITHOUT_COMMAND,
+        "TN01/472 moved to open without a command",
+    )
+    assert event.sentence in rig.journal_text()
+
+
+async def test_without_an_authority_table_nobody_operates(rig: Rig) -> None:
+    rig.refresh()
+    parts = rig.desk._parts
+    rig.desk._parts = replace(parts, credentials=lambda _: (None, AuthorityTable(0, {})))
+    try:
+        report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    finally:
+        rig.desk._parts = parts
+    assert report["refusals"][0]["sentence"] == "no authority is trusted here: nobody may operate"
+
+
+async def test_every_case_has_a_name_of_its_own() -> None:
+    assert len({each.name for each in CASES}) == len(CASES)
