@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scada.model.reading import METER_EVENT, READING
 from scada.model.sample import SAMPLE
+from scada.model.statusevent import STATUS_EVENT
 
 PGCOPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 """Signature, flags 0 and header extension length 0."""
@@ -23,6 +24,9 @@ PGCOPY_TRAILER = b"\xff\xff"
 
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 00:00 UTC in µs since 1970: where timestamptz counts from."""
+
+_INSTANTS = ("time", "received_at")
+"""Columns that are instants."""
 
 Rows = NDArray[np.void]
 
@@ -46,6 +50,18 @@ def copy_layout(rows: np.dtype[np.void], columns: tuple[tuple[str, str], ...]) -
 
 SAMPLE_COPY = copy_layout(
     SAMPLE, (("time", ">i8"), ("value", ">f8"), ("point", ">i4"), ("quality", ">i2"), ("cause", ">i2"))
+)
+
+STATUS_EVENT_COPY = copy_layout(
+    STATUS_EVENT,
+    (
+        ("time", ">i8"),
+        ("received_at", ">i8"),
+        ("value", ">f8"),
+        ("point", ">i4"),
+        ("quality", ">i2"),
+        ("cause", ">i2"),
+    ),
 )
 
 _READING_COLUMNS = (
@@ -88,7 +104,7 @@ def encode(rows: Rows, layout: CopyLayout) -> bytearray:
     wire: NDArray[Any] = np.frombuffer(stream, layout.wire, len(rows), len(PGCOPY_HEADER))
     wire.view(np.uint8).reshape(len(rows), layout.wire.itemsize)[:] = np.frombuffer(template.tobytes(), np.uint8)
     for name in layout.columns:
-        wire[name] = rows[name] - POSTGRES_EPOCH if name == "time" else rows[name]
+        wire[name] = rows[name] - POSTGRES_EPOCH if name in _INSTANTS else rows[name]
     return stream
 
 
@@ -108,5 +124,5 @@ def decode(stream: bytes | bytearray, layout: CopyLayout) -> Rows:
         raise ValueError("rows of another layout, or a null")
     rows = np.empty(len(wire), dtype=layout.rows)
     for name in layout.columns:
-        rows[name] = wire[name] + POSTGRES_EPOCH if name == "time" else wire[name]
+        rows[name] = wire[name] + POSTGRES_EPOCH if name in _INSTANTS else wire[name]
     return rows

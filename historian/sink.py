@@ -18,6 +18,8 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from historian.batching import Batcher
 from historian.outage import Outage
 from historian.spool import Spool, SpooledBatch
@@ -77,14 +79,23 @@ class TelemetrySink:
     """A SampleSink with a thread of its own: ``start``, any number of ``offer``, ``close``.
 
     ``name`` is part of the source under which batches are stored; a spool left by an earlier run keeps the source of
-    that run. Tests call ``turn`` instead of starting the thread.
+    that run. ``rows`` is the dtype of what is offered: events travel the same way as samples. Tests call ``turn``
+    instead of starting the thread.
     """
 
     def __init__(
-        self, store: SampleStore, spool_folder: Path, *, name: str, clock: Clock, limits: SinkLimits | None = None
+        self,
+        store: SampleStore,
+        spool_folder: Path,
+        *,
+        name: str,
+        clock: Clock,
+        limits: SinkLimits | None = None,
+        rows: np.dtype[np.void] = SAMPLE,
     ) -> None:
         self._store = store
         self._folder = spool_folder
+        self._dtype = rows
         self._clock = clock
         self._limits = limits or SinkLimits()
         self._source = f"{name}/{uuid.uuid4().hex}"
@@ -94,7 +105,7 @@ class TelemetrySink:
 
         # Shared with the callers of offer and stats, guarded by _changed; what follows below is the worker's own.
         self._changed = threading.Condition()
-        self._intake = Batcher(SAMPLE, max_rows=self._limits.batch_rows, max_age_us=self._limits.batch_age_us)
+        self._intake = Batcher(rows, max_rows=self._limits.batch_rows, max_age_us=self._limits.batch_age_us)
         self._tally = _Tally()
         self._dropping_since: int | None = None
         self._oldest_held: int | None = None
@@ -322,7 +333,7 @@ class TelemetrySink:
 
     def _open_spool(self) -> Spool | None:
         try:
-            self._spool = Spool(self._folder, limit_bytes=self._limits.spool_bytes)
+            self._spool = Spool(self._folder, limit_bytes=self._limits.spool_bytes, rows=self._dtype)
         except SpoolError as error:
             self._disk_refused(error)
             return None

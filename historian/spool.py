@@ -72,8 +72,11 @@ def pack(batch: SpooledBatch) -> bytes:
     return _HEAD.pack(_MAGIC, len(body), zlib.crc32(body)) + body
 
 
-def scan(content: bytes) -> SegmentScan:
-    """All whole records of a segment. Damage between records is stepped over, a torn tail is left after ``end``."""
+def scan(content: bytes, rows: np.dtype[np.void] = SAMPLE) -> SegmentScan:
+    """All whole records of a segment, their rows of dtype ``rows``.
+
+    Damage between records is stepped over, a torn tail is left after ``end``.
+    """
     found = SegmentScan()
     position = 0
     while (start := content.find(_MAGIC, position)) >= 0:
@@ -82,7 +85,7 @@ def scan(content: bytes) -> SegmentScan:
             position = start + 1
             continue
         found.damaged_bytes += start - found.end
-        found.records.append(_unpack(body))
+        found.records.append(_unpack(body, rows))
         position = found.end = start + _HEAD.size + len(body)
     return found
 
@@ -96,10 +99,10 @@ def _body_at(content: bytes, start: int) -> bytes | None:
     return body if whole else None
 
 
-def _unpack(body: bytes) -> SpooledBatch:
+def _unpack(body: bytes, dtype: np.dtype[np.void]) -> SpooledBatch:
     sequence, offered_at, source_length = _BODY.unpack_from(body)
     source = body[_BODY.size : _BODY.size + source_length].decode()
-    rows = np.frombuffer(body[_BODY.size + source_length :], dtype=SAMPLE)
+    rows = np.frombuffer(body[_BODY.size + source_length :], dtype=dtype)
     return SpooledBatch(source, sequence, offered_at, rows)
 
 
@@ -107,11 +110,19 @@ class Spool:
     """The spool of one process. Not for several threads at once.
 
     Opening reads what an earlier run left, cuts torn tails and raises SpoolError when the folder cannot be used.
-    ``limit_bytes`` bounds the files; an append beyond it is refused.
+    ``limit_bytes`` bounds the files; an append beyond it is refused. ``rows`` is the dtype of what is spooled.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit_bytes: int,
+        segment_bytes: int = SEGMENT_BYTES,
+        rows: np.dtype[np.void] = SAMPLE,
+    ) -> None:
         self._folder = folder
+        self._dtype = rows
         self._limit_bytes = limit_bytes
         self._segment_bytes = segment_bytes
         self._segments: deque[_Segment] = deque()
@@ -172,7 +183,7 @@ class Spool:
             if self._writing is not None and len(self._segments) == 1:
                 self._seal()
             with _disk(f"{segment.path} cannot be read"):
-                found = scan(segment.path.read_bytes())
+                found = scan(segment.path.read_bytes(), self._dtype)
             self._reading.extend(found.records)
             self._note_damage(segment, found)
             if not self._reading:
@@ -225,7 +236,7 @@ class Spool:
         for path in sorted(self._folder.glob("*.spool")):
             self._next_number = int(path.stem) + 1
             content = path.read_bytes()
-            found = scan(content)
+            found = scan(content, self._dtype)
             torn = len(content) - found.end
             if torn:
                 log.warning(

@@ -27,6 +27,7 @@ from historian.copyformat import (
 from historian.instants import instant
 from historian.isolation import RefusedRow, store_all_but_refused
 from historian.queries import query
+from historian.rollup import note_changed
 from historian.routing import Routed, first_of_key
 from scada.model.reading import MeterEventArray, ReadingArray
 from scada.model.sample import SampleArray
@@ -34,6 +35,7 @@ from scada.model.sample import SampleArray
 
 def write_samples(connection: Connection, batch: SampleArray) -> list[RefusedRow]:
     """Store telemetry, sorted as its index is; returns the rows the database refuses, after storing the others."""
+    note_changed(connection, batch["time"])
     return store_all_but_refused(sort_by(batch, "point", "time"), partial(_copy_samples, connection))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scada.derivedrow import DerivedRow, check_derived_rows
 from scada.model.errors import Fault
 from scada.model.quantity import Quantity
 from scada.model.station import CommandKind, CustomerShares, DeviceKind, TerminalKind
@@ -101,6 +102,7 @@ class BayType:
     points: tuple[PointRow, ...]
     commands: tuple[CommandRow, ...]
     transformer: bool = False
+    derived: tuple[DerivedRow, ...] = ()
 
     @property
     def placeholders(self) -> tuple[str, ...]:
@@ -141,6 +143,13 @@ def check_bay_type(bay_type: BayType, faults: Faults) -> None:
     _check_connected(bay_type, faults)
     _check_points(bay_type, faults)
     _check_commands(bay_type, faults)
+    check_derived_rows(
+        bay_type.derived,
+        {each.name: each.quantity for each in bay_type.points},
+        [each.number for each in bay_type.points],
+        faults,
+        transformer=bay_type.transformer,
+    )
 
 
 def names_of_bay(bay_type: BayType, bay: str, busbars: Sequence[str]) -> Mapping[str, str]:
@@ -172,6 +181,10 @@ def _patterns(bay_type: BayType) -> Iterator[tuple[str, str]]:
         yield f"points[{index}].en", point.en
     for index, command in enumerate(bay_type.commands, start=1):
         yield f"commands[{index}].name", command.name
+    for index, derived in enumerate(bay_type.derived, start=1):
+        yield f"derived[{index}].name", derived.name
+        yield f"derived[{index}].vi", derived.vi
+        yield f"derived[{index}].en", derived.en
 
 
 def _check_patterns(bay_type: BayType, faults: Faults) -> None:

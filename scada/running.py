@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any
 
+from historian.events import EventDatabase
 from historian.sink import SinkLimits, TelemetrySink
 from historian.store import HistorianStore
 from scada.clock import now_us
@@ -22,6 +23,7 @@ from scada.control.interlocking import TopologyInterlocking
 from scada.control.tenure import Tenure
 from scada.controlling import ControlLost, DeskRoom, take_control
 from scada.files import Installation
+from scada.following import Following
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import Answer, StateDoor, write_last_state
 from scada.image import ProcessImage
@@ -31,7 +33,10 @@ from scada.model.point import Point
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.station import Province
+from scada.model.statusevent import STATUS_EVENT
 from scada.model.switching import WhatIf
+from scada.operatorfiles import OperatorFolder
+from scada.overriding import OverrideKeeper
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints
 from substations.adapters import station_scans
@@ -48,16 +53,21 @@ class ControlRoom:
 
     def __init__(self, installation: Installation, sink: TelemetrySink | None = None) -> None:
         self._stations = installation.stations
-        points = [point for station in self._stations for point in station.points]
+        points = [point for station in self._stations for point in station.shown_points]
         self.image = ProcessImage(points)
         self.points: Mapping[str, Point] = {point.name: point for point in points}
+        self.following = Following(self._stations, self.image)
         self.sink = sink
         self.desk: DeskRoom | None = None
+        self.overrides: OverrideKeeper | None = None
         self.scans = station_scans(self._stations, installation.maps, self.take, installation.config.scan)
         self._since = now_us()
 
     def take(self, batch: SampleArray) -> None:
-        delta = self.image.apply(batch)
+        self.report(self.following.take(batch))
+
+    def report(self, delta: SampleArray) -> None:
+        """Bring what is to be reported to the historian and to the control desk."""
         if not len(delta):
             return
         if self.sink is not None:
@@ -82,7 +92,8 @@ class ControlRoom:
             "pid": os.getpid(),
             "since": self._since,
             "now": now_us(),
-            "points": len(self.image),
+            "points": sum(len(station.points) for station in self._stations),
+            "derived": sum(len(station.derived) for station in self._stations),
             "stations": [
                 {
                     "code": scan.code,
@@ -95,6 +106,8 @@ class ControlRoom:
             ],
             "image": asdict(self.image.counts),
             "samples": {} if self.sink is None else asdict(self.sink.stats()),
+            "events": {} if self.following.events is None else asdict(self.following.events.stats()),
+            "overrides": [] if self.overrides is None else self.overrides.state(),
             "control": None if self.desk is None else self.desk.state(),
         }
 
@@ -104,7 +117,8 @@ class ControlRoom:
         station = next((each for each in self._stations if each.code == code), None)
         if station is None:
             raise KeyError(f"no station {code!r} here")
-        present = self.image.read([point.name for point in station.points])
+        shown = station.shown_points
+        present = self.image.read([point.name for point in shown])
         return {
             "station": code,
             "now": now_us(),
@@ -116,7 +130,7 @@ class ControlRoom:
                     "time": int(row["time"]),
                     "cause": int(row["cause"]),
                 }
-                for point, row in zip(station.points, present, strict=True)
+                for point, row in zip(shown, present, strict=True)
             ],
         }
 
@@ -163,14 +177,35 @@ async def _run_in_control(
     routes = control_routes(lambda: None if tenure.lost else desk_room.desk)
     with HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
         sink = TelemetrySink(store, config.var / "spool", name=NAME, clock=now_us, limits=limits)
+        event_store = EventDatabase(endpoints.postgres_dsn, application=f"{NAME} events", clock=now_us)
+        events = TelemetrySink(
+            event_store,
+            config.var / "spool-events",
+            name=f"{NAME} events",
+            clock=now_us,
+            limits=limits,
+            rows=STATUS_EVENT,
+        )
         async with desk_room, StateDoor(NAME, _answers(room), config.http, config.var, routes):
             room.desk = desk_room
             room.take_over(sink)
+            room.following.events = events
+            room.overrides = OverrideKeeper(
+                room.image,
+                room.points,
+                OperatorFolder(config.var),
+                lambda taken: room.report(room.following.follow(taken)),
+            )
+            room.overrides.restore()
             sink.start()
+            events.start()
             try:
                 await _scan_until(stop, room, endpoints.postgres_dsn, customers)
             finally:
-                await asyncio.to_thread(sink.close, CLOSE_WITHIN_S)
+                await asyncio.gather(
+                    asyncio.to_thread(sink.close, CLOSE_WITHIN_S), asyncio.to_thread(events.close, CLOSE_WITHIN_S)
+                )
+                event_store.close()
         write_last_state(config.var, NAME, room.state())
     if tenure.lost and not stop.is_set():
         raise ControlLost("another process has taken control; start this one again with --standby")
@@ -206,7 +241,10 @@ async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str, customer
             tasks = [
                 group.create_task(scan_stations(room.scans), name="scan"),
                 group.create_task(_look_after_database(stop, room, dsn, customers), name="schema"),
+                group.create_task(room.following.freeze_every_hour(room.report), name="freeze"),
             ]
+            if room.overrides is not None:
+                tasks.append(group.create_task(room.overrides.keep(dsn), name="overrides"))
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()

@@ -5,9 +5,10 @@ was checked by ``scada.stationfile``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scada.baytype import BayType, LoadRow, names_of_bay
+from scada.derivedrow import StationDerivedRow, derived_of_bay, derived_of_station
 from scada.model.point import Point, point_id
 from scada.model.quantity import MEANINGS, Quantity
 from scada.model.station import (
@@ -50,6 +51,7 @@ class StationFile:
     transformers: tuple[Transformer, ...]
     bay: tuple[BayRow, ...]
     common_address: int = bounded(low=1, high=0x7FFF)
+    derived: tuple[StationDerivedRow, ...] = ()
 
 
 def build_station(file: StationFile, bay_types: Mapping[str, BayType], line_at: Mapping[str, str]) -> Station:
@@ -66,6 +68,10 @@ def build_station(file: StationFile, bay_types: Mapping[str, BayType], line_at: 
         devices += _devices(row, bay_type, names, bay.points)
         terminals += _terminals(file, row, bay_type, names, line_at.get(f"{file.code}/{row.name}", ""))
         loads += _loads(file, row, bay_type, names)
+    points = [point for bay in bays for point in bay.points]
+    numbers = {bay.name: bay.number for bay in bays}
+    whole = derived_of_station(file.derived, points, file.code, file.common_address, numbers)
+    bays = [replace(bay, derived=(*bay.derived, *whole.get(bay.name, ()))) for bay in bays]
     return Station(
         code=file.code,
         common_address=file.common_address,
@@ -94,6 +100,15 @@ def _bay(file: StationFile, row: BayRow, bay_type: BayType, names: Mapping[str, 
         )
         for each in bay_type.commands
     )
+    rated = {each.name: each.rated_mva for each in file.transformers}
+    derived = derived_of_bay(
+        bay_type.derived,
+        by_name,
+        {each.name.format_map(names): each.kind for each in bay_type.devices},
+        names,
+        (file.code, row.name, file.common_address, row.number),
+        rated.get(row.name, 1.0),
+    )
     return Bay(
         name=row.name,
         number=row.number,
@@ -105,6 +120,7 @@ def _bay(file: StationFile, row: BayRow, bay_type: BayType, names: Mapping[str, 
         commands=commands,
         busbars=row.busbars,
         placeholders=tuple(names.items()),
+        derived=derived,
     )
 
 

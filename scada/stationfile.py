@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scada.baytype import BayType, check_shares, read_bay_types
+from scada.derivedrow import check_station_rows
 from scada.model.errors import Fault
 from scada.model.station import Infeed, Line, Protocol, Province, Station, TerminalKind, Transformer
 from scada.stationbuild import BayRow, StationFile, build_station
@@ -173,8 +174,12 @@ def _stations(
         before = len(found)
         _check_station(file, bay_types, known_types, faults)
         if len(found) == before and all(row.type in bay_types for row in file.bay):
-            stations.append(build_station(file, bay_types, line_at))
-            _check_devices(stations[-1], faults)
+            # Built without them first: the points that patterns may mean exist only in a built station.
+            told = build_station(replace(file, derived=()), bay_types, line_at)
+            check_station_rows(file.derived, told.points, told.shown_points, faults)
+            _check_devices(told, faults)
+            if len(found) == before:
+                stations.append(build_station(file, bay_types, line_at) if file.derived else told)
     return stations
 
 

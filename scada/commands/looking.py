@@ -60,11 +60,14 @@ def points(context: typer.Context, station: StationCode, *, as_json: Json = Fals
         installation = load_installation(config_path(context))
         found = _station(installation, station)
     if as_json:
-        typer.echo(msgspec.json.encode([asdict(point) for point in found.points]).decode())
+        typer.echo(msgspec.json.encode([asdict(point) for point in found.shown_points]).decode())
         return
     out = paper()
     out.print(point_list(found, installation.config.language))
-    out.print(f"{found.code} {found.title_vi}: {len(found.points)} points, {found.endpoint.protocol.value}")
+    out.print(
+        f"{found.code} {found.title_vi}: {len(found.points)} points, {found.endpoint.protocol.value}; "
+        f"{len(found.derived)} computed"
+    )
 
 
 def watch(
@@ -78,7 +81,7 @@ def watch(
     with told_failures():
         installation = load_installation(config_path(context))
         found = _station(installation, station)
-        known = {point.name: point for point in found.points if bay in ("", point.bay)}
+        known = {point.name: point for point in found.shown_points if bay in ("", point.bay)}
         if not known:
             bays = [each.name for each in found.bays]
             raise NotKnown(f"{found.code} has no bay {bay!r}{nearest(bay, bays)}")
@@ -100,7 +103,7 @@ def history(
     with told_failures():
         installation = load_installation(config_path(context))
         config = installation.config
-        known = {each.name: each for station in installation.province.stations for each in station.points}
+        known = {each.name: each for station in installation.province.stations for each in station.shown_points}
         if point not in known:
             raise NotKnown(f"no point {point!r}{_nearest_point(point, known)}")
         now = now_us()

@@ -19,7 +19,7 @@ def point_list(station: Station, language: str) -> Table:
     for heading in ("id", "point", "kind", "unit", "deadband", "low", "high"):
         table.add_column(heading, no_wrap=True)
     table.add_column("", no_wrap=True, overflow="ellipsis")
-    for point in station.points:
+    for point in station.shown_points:
         table.add_row(
             str(point.id),
             point.name,

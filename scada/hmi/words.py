@@ -1,6 +1,7 @@
 """Values as people read them: positions as words, numbers with units, local time, quality as words."""
 
 from scada.clock import local
+from scada.model.derived import BayState
 from scada.model.point import DoublePoint, Point, PointKind
 from scada.model.quality import Quality
 
@@ -12,11 +13,22 @@ POSITIONS_VI = {
 }
 
 
+BAY_STATES = {
+    BayState.IN_TRANSITION: ("không xác định", "in transition"),
+    BayState.IN_SERVICE: ("vận hành", "in service"),
+    BayState.STANDBY: ("dự phòng", "standby"),
+    BayState.ISOLATED: ("cách ly", "isolated"),
+    BayState.EARTHED: ("tiếp địa", "earthed"),
+}
+
+
 def value_words(point: Point, value: float, language: str) -> str:
     """``closed``, ``1``, ``10`` or ``231.4 A``."""
     if point.kind is PointKind.DOUBLE_POINT:
         position = DoublePoint(int(value)) if value in tuple(DoublePoint) else DoublePoint.FAULTY
         return POSITIONS_VI[position] if language == "vi" else position.name.lower()
+    if point.quantity == "bay_state" and value in tuple(BayState):
+        return BAY_STATES[BayState(int(value))][language != "vi"]
     if point.kind in (PointKind.SINGLE_POINT, PointKind.STEP_POSITION):
         return f"{value:.0f}"
     number = f"{value:,.0f}" if point.kind is PointKind.INTEGRATED_TOTAL else f"{value:,.2f}"

@@ -5,8 +5,12 @@ Knows topology and numbers. Does not know files, registers or the state of anyth
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from scada.model.point import Point
+
+if TYPE_CHECKING:
+    from scada.model.derived import DerivedPoint
 
 
 class DeviceKind(StrEnum):
@@ -162,6 +166,8 @@ class Bay:
     busbars: tuple[str, ...] = ()
     placeholders: tuple[tuple[str, str], ...] = ()
     """What the words in braces of its bay type stand for here, e.g. ``("bay", "171")``; maps use the same words."""
+    derived: "tuple[DerivedPoint, ...]" = ()
+    """What the control centre computes; no device has it, so it is in no map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +186,23 @@ class CommandPoint:
     return_information: Point | None
 
 
+NO_SECURITY = "None"
+"""The security policy of an OPC UA station that neither signs nor encrypts, by its name in the standard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a station answers. ``unit_id`` is used by Modbus only, ``path`` by OPC UA only."""
+    """Where a station answers. ``unit_id`` is used by Modbus only, ``path``, ``security`` and ``certificates``, a
+    folder, by OPC UA only."""
 
     protocol: Protocol
     host: str
     port: int
     unit_id: int = 1
     path: str = ""
-    security: str = "None"
+    security: str = NO_SECURITY
     timeout_s: float = 2.0
+    certificates: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +223,18 @@ class Station:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """All points, in file order."""
+        """All points the station itself tells, in file order."""
         return tuple(point for bay in self.bays for point in bay.points)
+
+    @property
+    def derived(self) -> "tuple[DerivedPoint, ...]":
+        """All points the control centre computes, in file order."""
+        return tuple(each for bay in self.bays for each in bay.derived)
+
+    @property
+    def shown_points(self) -> tuple[Point, ...]:
+        """Told and computed points, by bay."""
+        return tuple(point for bay in self.bays for point in (*bay.points, *(derived.point for derived in bay.derived)))
 
 
 @dataclass(frozen=True, slots=True)

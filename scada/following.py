@@ -1,0 +1,76 @@
+"""What follows every batch of telemetry in ``scada run``: image, derived points, events, and the hour's totals.
+
+Knows the order. Does not know protocols, SQL or the clock of the scan.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from historian.sink import TelemetrySink
+from scada.clock import now_us
+from scada.derive import Derivation
+from scada.image import ProcessImage, Taken
+from scada.model.cause import Cause
+from scada.model.point import PointKind
+from scada.model.ports import Clock
+from scada.model.quality import Quality
+from scada.model.sample import SampleArray
+from scada.model.station import Station
+from scada.model.statusevent import status_events
+
+HOUR_US: Final = 3_600_000_000
+_AFTER_THE_HOUR_S: Final = 0.05
+
+Report = Callable[[SampleArray], None]
+
+
+class Following:
+    """Between scan and sinks: ``take`` gives what of a batch is to be reported, derived points included."""
+
+    def __init__(self, stations: Sequence[Station], image: ProcessImage, *, clock: Clock = now_us) -> None:
+        self.image = image
+        self.events: TelemetrySink | None = None
+        """Where events go; None while another process is in control and stores them."""
+        self._derivation = Derivation(stations)
+        self._totals = [
+            point.name for station in stations for point in station.points if point.kind is PointKind.INTEGRATED_TOTAL
+        ]
+        self._clock = clock
+
+    def take(self, batch: SampleArray) -> SampleArray:
+        """Apply a batch and return what is to be reported of it and of the points derived from it."""
+        return self.follow(self.image.take(batch))
+
+    def follow(self, taken: Taken) -> SampleArray:
+        """As ``take``, for what has been applied already: an operator's substitution."""
+        derived = self.image.take(self._derivation.after(taken.delta, self.image.read))
+        if self.events is not None and len(taken.events):
+            self.events.offer(status_events(taken.events, self._clock()))
+        if not len(derived.delta):
+            return taken.delta
+        both: SampleArray = np.concatenate((taken.delta, derived.delta))
+        return both
+
+    def freeze(self, moment: int) -> SampleArray:
+        """Every integrated total heard of, frozen: dated ``moment``, cause counter interrogation.
+
+        A total is as old as its last scan, at most the period in its map; what is not topical stays so marked.
+        Source: IEC 60870-5-101, 7.4.8, transmission of integrated totals, here with the freeze at the centre.
+        """
+        present = self.image.read(self._totals)
+        heard = (present["time"] > 0) & (present["quality"] & np.uint8(Quality.INVALID) == 0)
+        totals: SampleArray = present[heard]
+        totals["time"] = moment
+        totals["cause"] = Cause.COUNTER_INTERROGATION
+        return totals
+
+    async def freeze_every_hour(self, report: Report) -> None:
+        """At each full hour report the frozen totals, until cancelled."""
+        while True:
+            now = self._clock()
+            hour = (now // HOUR_US + 1) * HOUR_US
+            await asyncio.sleep((hour - now) / 1e6 + _AFTER_THE_HOUR_S)
+            report(self.freeze(hour))
