@@ -17,6 +17,7 @@ from scada.commands import (
     operating,
     orders,
     overriding,
+    reports,
     services,
     serving,
     tagging,
@@ -36,6 +37,7 @@ app.add_typer(control.app, name="control")
 app.add_typer(tagging.app, name="tag")
 app.add_typer(journaling.app, name="journal")
 app.add_typer(orders.app, name="order")
+app.add_typer(reports.app, name="report")
 app.add_typer(pki_cli.app, name="pki")
 app.command()(checking.check)
 for command in (
