@@ -2,10 +2,12 @@
 
 Knows the columns of the list and what makes a row unusable. One bad row costs that row only; every fault is reported.
 
-The list is CSV (UTF-8, comma, one header line) with the columns of ``COLUMNS``, in any order; others are ignored.
+The list is CSV (UTF-8, comma, one header line) with the columns of ``COLUMNS`` and, where known, ``OPTIONAL_COLUMNS``,
+in any order; others are ignored.
 ``installed_at`` is ISO 8601 with an offset.
 """
 
+import contextlib
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ COLUMNS = (
     "installed_at",
 )
 MAY_BE_EMPTY = frozenset({"concentrator", "feeder"})
+OPTIONAL_COLUMNS = ("transformer", "model")
 
 CLASSES = frozenset({"residential", "production", "business", "pv"})
 
@@ -49,6 +52,8 @@ class ListedMeter:
     multiplier: int
     digits: int
     installed_at: datetime
+    transformer: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +66,27 @@ class RegistryImport:
     faults: tuple[Fault, ...]
 
 
-def import_meters(dsn: str, path: Path) -> RegistryImport:
+class _Undone(Exception):
+    """Everything was done to see what would happen; the transaction is undone."""
+
+
+def import_meters(dsn: str, path: Path, *, dry_run: bool = False) -> RegistryImport:
     """Read a list and bring the registry up to it. Meters that are not in the list stay as they are.
+
+    ``dry_run``: do it all, tell the same, and change nothing.
 
     Raises StoreUnavailable, or ConfigurationError when the file cannot be read or lacks columns.
     """
     listed, faults = read_meters(path)
     link = DatabaseLink(dsn, application="scada registry", limit_s=IMPORT_LIMIT_S)
-    with link, link.transaction() as connection:
+    with link, contextlib.suppress(_Undone), link.transaction() as connection:
         connection.execute(query("create_meter_arrivals"))
         _copy(connection, listed)
         conflicts = connection.execute(query("take_conflicting_meters")).fetchall()
         changed = connection.execute(query("update_listed_meters")).rowcount
         added = connection.execute(query("insert_listed_meters")).rowcount
+        if dry_run:
+            raise _Undone
     faults += [_conflict(path, *row) for row in conflicts]
     unchanged = len(listed) - len(conflicts) - changed - added
     return RegistryImport(added, changed, unchanged, tuple(sorted(faults)))
@@ -101,7 +114,7 @@ def _sorted_out(path: Path, rows: Iterable[Mapping[str, str | None]]) -> tuple[l
     serials: dict[int, int] = {}
     points: dict[str, int] = {}
     for line, row in enumerate(rows, start=2):
-        meter = _parse(line, {name: (row[name] or "").strip() for name in COLUMNS})
+        meter = _parse(line, {name: (row.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL_COLUMNS)})
         if isinstance(meter, ListedMeter):
             first = serials.setdefault(meter.serial, line), points.setdefault(meter.metering_point, line)
             if first == (line, line):
@@ -140,6 +153,8 @@ def _parse(line: int, text: Mapping[str, str]) -> ListedMeter | str:
         multiplier=int(text["multiplier"]),
         digits=int(text["digits"]),
         installed_at=installed_at,
+        transformer=text["transformer"],
+        model=text["model"],
     )
 
 
@@ -158,6 +173,8 @@ def _copy(connection: Connection, listed: Iterable[ListedMeter]) -> None:
                     meter.multiplier,
                     meter.digits,
                     meter.installed_at,
+                    meter.transformer,
+                    meter.model,
                 )
             )
 

@@ -22,6 +22,7 @@ from historian.lease import Lease
 from scada.clock import now_us
 from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
+from scada.meterjobs import group_outages, keep_snapshots
 from scada.model.errors import StoreError
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints
@@ -79,6 +80,12 @@ def timetable(config: Config, dsn: str, now: Callable[[], int]) -> tuple[Job, ..
             CronTrigger(hour=3, minute=40, timezone=zone),
             partial(_retain, dsn, upkeep.Hypertable.METER_EVENT, keep.keep_reading_days, now),
         ),
+        Job(
+            "registers at midnight",
+            CronTrigger(hour="0-8/2", minute=25, timezone=zone),
+            partial(keep_snapshots, dsn, zone, now),
+        ),
+        Job("outages", CronTrigger(second=30, timezone=zone), partial(group_outages, dsn, now)),
         Job(
             "forget batch numbers",
             CronTrigger(hour=3, minute=50, timezone=zone),

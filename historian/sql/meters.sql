@@ -126,3 +126,90 @@ WHERE ended_at IS NULL AND expires_at < %(before)s;
 -- How some requests stand.
 SELECT r.id, m.serial, r.kind, r.ending, r.why, r.answer FROM meter_request r JOIN meter m ON m.id = r.meter
 WHERE r.id = ANY(%(ids)s) ORDER BY r.id;
+
+-- name: collection_figures
+-- Per unit, class and concentrator: installed meters, those with data in a span, and readings stored of those expected.
+WITH heard AS (
+    SELECT meter, count(*) AS readings FROM reading
+    WHERE time > %(since)s AND time <= %(until)s GROUP BY meter
+), listed AS (
+    SELECT m.*, CASE %(by)s::text
+            WHEN 'unit' THEN m.unit
+            WHEN 'class' THEN m.class
+            ELSE coalesce(nullif(m.concentrator, ''), 'own modem') END AS part,
+        greatest(0, extract(epoch FROM
+            date_bin(%(period)s, least(%(until)s, coalesce(m.removed_at, %(until)s)), '1970-01-01 00:00+00')
+            - greatest(%(since)s, m.installed_at)) / extract(epoch FROM %(period)s))::int8 AS owed
+    FROM meter m WHERE m.installed_at < %(until)s AND coalesce(m.removed_at, %(until)s) > %(since)s
+)
+SELECT part, count(*), count(h.meter), coalesce(sum(owed), 0)::int8, coalesce(sum(least(coalesce(h.readings, 0), owed)), 0)::int8
+FROM listed LEFT JOIN heard h ON h.meter = listed.id GROUP BY part ORDER BY part;
+
+-- name: customer_points
+-- Metering points the customer system lists, by unit or class.
+SELECT CASE %(by)s::text WHEN 'class' THEN class ELSE unit END AS part, count(*) FROM customer_point GROUP BY 1;
+
+-- name: delete_customer_points
+-- The old list goes.
+DELETE FROM customer_point;
+
+-- name: copy_customer_points
+-- The new list in.
+COPY customer_point (metering_point, unit, class) FROM STDIN;
+
+-- name: power_events
+-- What meters said about their supply in a span, and where they hang.
+SELECT e.meter, e.time, e.code, m.feeder, m.transformer FROM meter_event e JOIN meter m ON m.id = e.meter
+WHERE e.code IN (1, 2, 99) AND e.time > %(since)s ORDER BY e.time, e.meter, e.code;
+
+-- name: supplied_since
+-- For some meters the end of the first interval after an instant in which they had supply (status bit 7 not set).
+SELECT w.meter, min(r.time) FROM unnest(%(meters)s::int4[], %(since)s::timestamptz[]) AS w (meter, since)
+JOIN reading r ON r.meter = w.meter AND r.time > w.since AND r.time >= %(earliest)s AND (r.status & 128) = 0
+GROUP BY w.meter;
+
+-- name: transformers_of_feeders
+-- How many transformers with installed meters each feeder has.
+SELECT feeder, count(DISTINCT transformer) FROM meter WHERE removed_at IS NULL AND transformer <> '' GROUP BY feeder;
+
+-- name: delete_outages
+-- Outages that are computed again.
+DELETE FROM outage WHERE began > %(since)s;
+
+-- name: insert_outage
+-- One outage.
+INSERT INTO outage (feeder, transformer, began, restored, meters, still_out)
+VALUES (%(feeder)s, %(transformer)s, %(began)s, %(restored)s, %(meters)s, %(still_out)s);
+
+-- name: list_outages
+-- Outages that touch a span, newest first.
+SELECT feeder, transformer, began, restored, meters, still_out FROM outage
+WHERE began <= %(until)s AND coalesce(restored, %(until)s) >= %(since)s
+ORDER BY began DESC, feeder, transformer LIMIT %(limit)s;
+
+-- name: take_snapshot
+-- Registers at a boundary from the readings nearest to it, within the tolerance; a nearer one replaces a farther one.
+INSERT INTO register (time, taken_at, value, meter, obis, status, flag, method)
+SELECT %(at)s, r.time, v.value, r.meter, v.obis, r.status, r.flag, r.method
+FROM (
+    SELECT DISTINCT ON (meter) * FROM reading
+    WHERE time >= %(earliest)s AND time <= %(latest)s AND (status & 7) = 0
+    ORDER BY meter, abs(extract(epoch FROM time - %(at)s)), time
+) r CROSS JOIN LATERAL (VALUES (1, r.import_wh), (6, r.export_wh), (11, r.import_varh)) AS v (obis, value)
+WHERE v.obis <> 6 OR v.value > 0
+ON CONFLICT (time, meter, obis) DO UPDATE SET
+    taken_at = excluded.taken_at, known_at = now(), value = excluded.value, status = excluded.status,
+    flag = excluded.flag, method = excluded.method
+WHERE abs(extract(epoch FROM excluded.taken_at - excluded.time)) < abs(extract(epoch FROM register.taken_at - register.time));
+
+-- name: snapshot_figures
+-- Per unit: meters installed at a boundary, and how many have an exact, a near and no register.
+SELECT m.unit, count(*), count(*) FILTER (WHERE r.taken_at = r.time), count(*) FILTER (WHERE r.taken_at <> r.time),
+    count(*) FILTER (WHERE r.time IS NULL), coalesce(max(abs(extract(epoch FROM r.taken_at - r.time))), 0)::int8
+FROM meter m LEFT JOIN register r ON r.time = %(at)s AND r.meter = m.id AND r.obis = 1
+WHERE m.installed_at <= %(at)s AND coalesce(m.removed_at, '2100-01-01 00:00+00') > %(at)s
+GROUP BY m.unit ORDER BY m.unit;
+
+-- name: snapshots_in
+-- Boundaries that have a snapshot in a span.
+SELECT DISTINCT time FROM register WHERE time >= %(since)s AND time <= %(until)s ORDER BY time;

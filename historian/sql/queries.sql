@@ -235,13 +235,14 @@ CREATE INDEX CONCURRENTLY {index} ON {schema}.{chunk} (meter, time);
 -- Staging for a list of meters.
 CREATE TEMPORARY TABLE meter_arrival (
     line int4, serial int8, metering_point text, unit text, concentrator text, feeder text, class text,
-    multiplier int4, digits int2, installed_at timestamptz
+    multiplier int4, digits int2, installed_at timestamptz, transformer text, model text
 ) ON COMMIT DROP;
 
 -- name: copy_meter_arrivals
 -- A list of meters in.
 COPY meter_arrival
-    (line, serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at)
+    (line, serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at,
+    transformer, model)
 FROM STDIN;
 
 -- name: take_conflicting_meters
@@ -262,17 +263,17 @@ RETURNING a.line, a.serial, a.metering_point, c.serial, c.metering_point;
 -- Changes what the list says otherwise about installed meters.
 UPDATE meter m SET
     unit = a.unit, concentrator = a.concentrator, feeder = a.feeder, class = a.class,
-    multiplier = a.multiplier, digits = a.digits
+    multiplier = a.multiplier, digits = a.digits, transformer = a.transformer, model = a.model
 FROM meter_arrival a
 WHERE m.removed_at IS NULL AND m.serial = a.serial
-    AND (m.unit, m.concentrator, m.feeder, m.class, m.multiplier, m.digits)
-        <> (a.unit, a.concentrator, a.feeder, a.class, a.multiplier, a.digits);
+    AND (m.unit, m.concentrator, m.feeder, m.class, m.multiplier, m.digits, m.transformer, m.model)
+        <> (a.unit, a.concentrator, a.feeder, a.class, a.multiplier, a.digits, a.transformer, a.model);
 
 -- name: insert_listed_meters
 -- Adds listed meters that are not installed yet, in the order of the list.
 INSERT INTO meter
-    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at)
-SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at
+    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model)
+SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model
 FROM meter_arrival a
 WHERE NOT EXISTS (SELECT FROM meter m WHERE m.removed_at IS NULL AND m.serial = a.serial)
 ORDER BY line;

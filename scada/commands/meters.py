@@ -7,13 +7,26 @@ import typer
 from rich.console import Console
 
 from historian.registry import import_meters
+from scada.commands import meterasking, meterfigures
 from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.metergaps import gaps
 from scada.services import supervisor
 
 app = typer.Typer(no_args_is_help=True, help="Registry of installed meters.")
 
-app.command()(gaps)
+for command in (
+    gaps,
+    meterasking.read,
+    meterasking.clock,
+    meterasking.events,
+    meterasking.disconnect,
+    meterasking.reconnect,
+    meterfigures.kpi,
+    meterfigures.outages,
+    meterfigures.snapshot,
+    meterfigures.customers,
+):
+    app.command()(command)
 
 FAULTS_SHOWN = 50
 

@@ -1,0 +1,131 @@
+"""``scada meters read``, ``clock``, ``events``, ``disconnect``, ``reconnect``: asking meters and waiting for answers.
+
+Knows words and how answers are shown. Exit code 1 unless every request was done.
+"""
+
+import getpass
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from historian.requests import MeterRequests, RequestEnding
+from meters.request import RequestKind
+from meters.requestqueue import Ending, Priority
+from scada.asking import MeterAsking, RequestedSupply
+from scada.clock import now_us
+from scada.commands.context import FAILED, config_of, told_failures
+from scada.commands.duration import seconds_of
+from scada.hmi.screen import paper
+from scada.model.errors import GridScadaError
+from scada.model.meterlink import SupplyAction
+from scada.services import supervisor
+
+Serials = Annotated[list[int] | None, typer.Argument(help="Serial numbers.")]
+Place = Annotated[str, typer.Option("--at", help="All meters of a concentrator (DCU00017) or feeder (TN07/473).")]
+Within = Annotated[str, typer.Option("--within", help="How long an answer is awaited.")]
+SHOWN = 50
+
+
+class NobodyAsked(GridScadaError):
+    """No meter was named."""
+
+
+def read(context: typer.Context, serial: Serials = None, at: Place = "", within: Within = "30s") -> None:
+    """Registers and state of the disconnect control, now."""
+    _ask(context, RequestKind.READ, serial, at, within, Priority.ON_DEMAND)
+
+
+def clock(context: typer.Context, serial: Serials = None, at: Place = "", within: Within = "30s") -> None:
+    """Set the clocks and tell how far they were off."""
+    _ask(context, RequestKind.CLOCK, serial, at, within, Priority.ROUTINE)
+
+
+def events(
+    context: typer.Context,
+    serial: Serials = None,
+    at: Place = "",
+    within: Within = "30s",
+    since: Annotated[str, typer.Option("--since", help="How far back: 1h, 7d.")] = "1d",
+) -> None:
+    """Entries of the event logs."""
+    now = now_us()
+    span = {"first": now - round(seconds_of(since) * 1e6), "last": now}
+    _ask(context, RequestKind.EVENTS, serial, at, within, Priority.ON_DEMAND, span)
+
+
+def disconnect(context: typer.Context, serial: Annotated[int, typer.Argument()], within: Within = "60s") -> None:
+    """Cut the supply of one meter."""
+    _switch(context, serial, SupplyAction.DISCONNECT, within)
+
+
+def reconnect(context: typer.Context, serial: Annotated[int, typer.Argument()], within: Within = "60s") -> None:
+    """Give one meter its supply back."""
+    _switch(context, serial, SupplyAction.RECONNECT, within)
+
+
+def _switch(context: typer.Context, serial: int, action: SupplyAction, within: str) -> None:
+    with told_failures(), MeterRequests(supervisor.endpoints(config_of(context)).postgres_dsn) as store:
+        supply = RequestedSupply(MeterAsking(store, now_us))
+        outcome = supply.operate(serial, action, requested_by=getpass.getuser(), within_s=seconds_of(within))
+    state = f", the meter says {outcome.state}" if outcome.state else ""
+    why = f": {outcome.why}" if outcome.why else ""
+    paper().print(f"{serial} {action.value} {outcome.ending}{why}{state}", markup=False)
+    if outcome.ending != Ending.DONE:
+        raise typer.Exit(FAILED)
+
+
+def _ask(
+    context: typer.Context,
+    kind: RequestKind,
+    serials: Sequence[int] | None,
+    at: str,
+    within: str,
+    priority: Priority,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    with told_failures():
+        config = config_of(context)
+        with MeterRequests(supervisor.endpoints(config).postgres_dsn) as store:
+            asked = [*(serials or ()), *(store.serials_at(at) if at else ())]
+            if not asked:
+                raise NobodyAsked(f"no installed meter at {at!r}" if at else "name a serial, or a place with --at")
+            endings = MeterAsking(store, now_us).ask(
+                kind,
+                asked,
+                priority=priority,
+                requested_by=getpass.getuser(),
+                within_s=seconds_of(within),
+                parameters=parameters,
+            )
+    out, zone = paper(), ZoneInfo(config.time_zone)
+    for each in endings[:SHOWN]:
+        out.print(sentence(each, zone), markup=False)
+    if len(endings) > SHOWN:
+        out.print(f"… and {len(endings) - SHOWN} more")
+    counts = {ending: sum(each.ending == ending for each in endings) for ending in Ending}
+    out.print(", ".join(f"{count} {ending}" for ending, count in counts.items()))
+    if counts[Ending.DONE] < len(endings):
+        raise typer.Exit(FAILED)
+
+
+def sentence(ended: RequestEnding, zone: ZoneInfo) -> str:
+    """One answer, for a person."""
+    answer = ended.answer or {}
+    if ended.ending != Ending.DONE:
+        return f"{ended.serial} {ended.ending}: {ended.why}"
+    parts = [f"{code} = {value:,}" for code, value in sorted(dict(answer.get("registers", {})).items())]
+    if "state" in answer:
+        parts.append(str(answer["state"]))
+    if ended.kind == RequestKind.CLOCK:
+        parts.append(f"clock was {answer.get('clock_off_s', 0.0):+.0f} s off, set")
+    if ended.kind == RequestKind.EVENTS:
+        log = [f"{_local(time, zone)} code {code}" for time, code in answer.get("events", [])]
+        parts.append("; ".join(log) or "no events")
+    return f"{ended.serial} {', '.join(parts)}"
+
+
+def _local(time: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M:%S")

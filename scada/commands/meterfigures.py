@@ -1,0 +1,167 @@
+"""``scada meters kpi``, ``outages``, ``snapshot``, ``customers``: the figures people computed by hand.
+
+Knows how they are shown and where they are asked for.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import msgspec
+import typer
+from rich.table import Table
+
+from historian.figures import Grouping, MeterFigures
+from historian.outages import OutageStore
+from scada.clock import now_us
+from scada.commands.context import config_of, told_failures
+from scada.commands.duration import seconds_of
+from scada.hmi.screen import paper
+from scada.meterjobs import NEAREST_S, group_outages, midnights
+from scada.services import supervisor
+
+Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+Since = Annotated[str, typer.Option("--since", help="How far back: 1h, 7d.")]
+
+
+def kpi(
+    context: typer.Context,
+    by: Annotated[Grouping, typer.Option("--by", help="unit, class or concentrator.")] = Grouping.UNIT,
+    since: Since = "1d",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Tỷ lệ khai thác, tỷ lệ thu thập: configured of listed, delivering of configured, readings stored of expected."""
+    with told_failures():
+        config = config_of(context)
+        period_s = config.head_end.capture_period_s
+        until = now_us() // (period_s * 1_000_000) * period_s * 1_000_000
+        with MeterFigures(supervisor.endpoints(config).postgres_reader_dsn) as figures:
+            found = figures.collection(by, until - int(seconds_of(since) * 1e6), until, period_s=period_s)
+    if as_json:
+        rows = [
+            {**asdict(e), "exploitation": e.exploitation, "collection": e.collection, "completeness": e.completeness}
+            for e in found
+        ]
+        typer.echo(msgspec.json.encode(rows).decode())
+        return
+    columns = (
+        by.value,
+        "points",
+        "customers",
+        "khai thác",
+        "delivering",
+        "thu thập",
+        "readings",
+        "expected",
+        "complete",
+    )
+    table = _table(*columns)
+    for each in found:
+        table.add_row(
+            each.part,
+            f"{each.points:,}",
+            "—" if each.customers is None else f"{each.customers:,}",
+            _percent(each.exploitation),
+            f"{each.delivering:,}",
+            _percent(each.collection),
+            f"{each.stored:,}",
+            f"{each.owed:,}",
+            _percent(each.completeness),
+        )
+    out = paper()
+    out.print(table)
+    points, delivering = sum(e.points for e in found), sum(e.delivering for e in found)
+    stored, owed = sum(e.stored for e in found), sum(e.owed for e in found)
+    out.print(f"{delivering:,} of {points:,} points delivered; {stored:,} of {owed:,} readings are stored.")
+
+
+def outages(context: typer.Context, since: Since = "7d", *, as_json: Json = False) -> None:
+    """Outages as the meters tell them: how many customers, since when, restored when."""
+    with told_failures():
+        config = config_of(context)
+        endpoints = supervisor.endpoints(config)
+        group_outages(endpoints.postgres_dsn, now_us)
+        now = now_us()
+        with OutageStore(endpoints.postgres_reader_dsn) as store:
+            found = store.outages(now - int(seconds_of(since) * 1e6), now)
+    if as_json:
+        typer.echo(msgspec.json.encode([asdict(each) for each in found]).decode())
+        return
+    zone = ZoneInfo(config.time_zone)
+    table = _table("feeder", "transformer", "began", "restored", "customers", "still out")
+    for each in found:
+        table.add_row(
+            each.feeder,
+            each.transformer or "whole feeder",
+            _local(each.began, zone),
+            "not yet" if each.restored is None else _local(each.restored, zone),
+            f"{each.meters:,}",
+            f"{each.still_out:,}",
+        )
+    out = paper()
+    if found:
+        out.print(table)
+    out.print(f"{len(found)} outages, {sum(each.still_out for each in found):,} customers without supply now.")
+
+
+def snapshot(
+    context: typer.Context,
+    date: Annotated[str, typer.Option("--date", help="Local day whose 00:00 is meant, 2026-11-01; else today.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Registers at local midnight: how many are exact, nearest, missing."""
+    with told_failures():
+        config = config_of(context)
+        zone = ZoneInfo(config.time_zone)
+        at = _midnight(date, zone) if date else midnights(now_us(), zone, 1)[0]
+        endpoints = supervisor.endpoints(config)
+        with MeterFigures(endpoints.postgres_dsn) as figures:
+            figures.take_snapshot(at, NEAREST_S)
+            found = figures.snapshot(at)
+    if as_json:
+        typer.echo(msgspec.json.encode({"at": at, "units": [asdict(each) for each in found]}).decode())
+        return
+    table = _table("unit", "meters", "exact", "nearest", "missing", "farthest")
+    for each in found:
+        cells = (each.meters, each.exact, each.nearest, each.missing)
+        table.add_row(each.unit, *(f"{cell:,}" for cell in cells), f"{each.farthest_s} s")
+    out = paper()
+    out.print(table)
+    exact, nearest, missing = (sum(getattr(e, name) for e in found) for name in ("exact", "nearest", "missing"))
+    out.print(f"Registers at {_local(at, zone)}: {exact:,} exact, {nearest:,} nearest, {missing:,} missing.")
+
+
+def customers(
+    context: typer.Context, file: Annotated[Path, typer.Argument(help="CSV: metering_point,unit,class.")]
+) -> None:
+    """Replace the customer system's list of metering points, what tỷ lệ khai thác is measured against."""
+    with told_failures(), MeterFigures(supervisor.endpoints(config_of(context)).postgres_dsn) as figures:
+        count = figures.list_customers(file)
+    paper().print(f"{count:,} metering points in the customer system's list")
+
+
+def _midnight(date: str, zone: ZoneInfo) -> int:
+    try:
+        day = datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=zone)
+    except ValueError:
+        raise typer.BadParameter(f"{date!r} is no day like 2026-11-01") from None
+    return round(day.astimezone(UTC).timestamp()) * 1_000_000
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(names):
+        table.add_column(name, justify="left" if number == 0 else "right")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:.2%}"
+
+
+def _local(time: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M:%S")

@@ -1,0 +1,219 @@
+"""Gaps on real servers: 2 % lost, 1 % repeated, three dead concentrators: explained while it lasts, then complete."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from historian.gaps import ALL, GapStore
+from historian.registry import import_meters
+from historian.requests import MeterRequests
+from historian.store import HistorianStore
+from meters.connection import Broker
+from meters.headend import HeadEnd
+from meters.requestqueue import Priority
+from scada.clock import now_us
+from scada.config import HeadEndConfig
+from scada.metertalk import MeterTalk
+from scada.model.gap import GapCause, GapState
+from scada.model.station import CustomerShares
+from scada.services.endpoints import Endpoints, Role
+from simulators.fleet_mqtt import FleetPublisher
+from simulators.fleet_scenario import FaultKind, FleetFault
+from simulators.meter_fleet import FeederShare, Fleet, make_fleet
+from simulators.registry_file import write_registry
+
+pytestmark = pytest.mark.integration
+
+METERS = 1080
+PERIOD_S = 2
+PERIOD = PERIOD_S * 1_000_000
+DEAD_S = 9.0
+FEEDERS = (
+    FeederShare("TN01/471", "PN01", 6.0, CustomerShares(residential=0.8, production=0.1, business=0.1, pv=0.1)),
+    FeederShare("TN21/473", "PN09", 6.0, CustomerShares(residential=0.8, production=0.1, business=0.1, pv=0.1)),
+)
+CONFIG = HeadEndConfig(
+    client_id="gap-chase",
+    capture_period_s=PERIOD_S,
+    batch_age_s=0.05,
+    memory_days=62,
+    gap_grace_s=3.0,
+    gap_look_s=0.5,
+    gap_answer_s=3.0,
+    gap_first_pause_s=1.0,
+    gap_longest_pause_s=2.0,
+)
+
+
+@pytest.fixture
+def fleet(database: str, tmp_path: Path) -> Fleet:
+    made = make_fleet(FEEDERS, meters=METERS, seed=11)
+    write_registry(made, tmp_path / "meters.csv")
+    assert import_meters(database, tmp_path / "meters.csv").faults == ()
+    return made
+
+
+@pytest.fixture
+def head_end(endpoints: Endpoints, database: str) -> Iterator[MeterTalk]:
+    """A working head-end on the shared broker; yields the part of it that speaks."""
+    credential = endpoints.mqtt_credentials[Role.HEADEND]
+    broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
+    ending = threading.Event()
+    with HistorianStore(database, worker="gap-chase", clock=now_us) as store:
+        reader = HeadEnd(CONFIG, broker, store, store, now_us)
+        reading = threading.Thread(target=reader.run, args=(ending,))
+        reading.start()
+        talk = MeterTalk(CONFIG, broker, database, now_us)
+        talk.start()
+        until(lambda: reader.stats().connected and talk.stats().requester.connected, "the head-end listens")
+        yield talk
+        talk.stop()
+        ending.set()
+        reading.join()
+
+
+def publisher(fleet: Fleet, endpoints: Endpoints, *faults: FleetFault) -> FleetPublisher:
+    credential = endpoints.mqtt_credentials[Role.FIELD]
+    return FleetPublisher(
+        fleet,
+        endpoints.mqtt_host,
+        endpoints.mqtt_port,
+        credential.username,
+        credential.password,
+        capture_period_s=PERIOD_S,
+        connections=2,
+        client_id="gap-fleet",
+        faults=faults,
+    )
+
+
+def until(condition: Callable[[], bool], what: str, *, timeout: float = 80) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.05)
+
+
+def count(dsn: str, statement: str, *about: object) -> int:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(statement, about).fetchone()  # type: ignore[arg-type]  # a test names its own query
+    assert row is not None
+    return int(row[0])
+
+
+def test_every_missing_interval_is_explained_and_after_recovery_stored_is_expected(
+    fleet: Fleet, head_end: MeterTalk, endpoints: Endpoints, database: str
+) -> None:
+    field = publisher(
+        fleet,
+        endpoints,
+        FleetFault(FaultKind.LOST, share=0.02),
+        FleetFault(FaultKind.DUPLICATED, share=0.01),
+        FleetFault(FaultKind.DEAD, count=3, until_s=DEAD_S),
+    )
+    field.start()
+    first_end = field.truth().first_end
+    with GapStore(database, period_s=PERIOD_S) as ledger:
+        until(lambda: sum(each.gaps for each in ledger.summary(0, now_us())) > 3 * 180, "the dead are noticed")
+        explained(ledger, database, first_end)
+        last = now_us() // PERIOD * PERIOD
+        until(lambda: (ledger.watch() or NEVER).until >= last, "all intervals so far are looked at")
+        until(lambda: not [g for g in ledger.open_gaps() if g["first"] <= last], "nothing so far is missing")
+        silent = [each for each in ledger.summary(0, last) if each.cause is GapCause.CONCENTRATOR_SILENT]
+    field.stop(drain_s=3.0)
+    stored = "SELECT count(*) FROM reading WHERE time <= to_timestamp(%s)"
+    assert count(database, stored, last / 1e6) == METERS * ((last - first_end) // PERIOD + 1)
+    assert {each.state for each in silent} == {GapState.RECOVERED}
+    assert sum(each.meters for each in silent) >= 3 * 180
+    assert field.stats().reports_lost > 0
+    assert head_end.stats().requester.answers_unread == 0
+
+
+def explained(ledger: GapStore, database: str, first_end: int) -> None:
+    """Expected = stored + what the ledger says is not there, up to where it has looked."""
+    watch = ledger.watch()
+    assert watch is not None
+    assert watch.since == first_end - PERIOD
+    counted = (
+        "SELECT (SELECT count(*) FROM reading WHERE time <= %s) + (SELECT coalesce(sum(extract(epoch FROM "
+        "last_end - first_end) / period_s + 1), 0) FROM gap g WHERE NOT EXISTS (SELECT FROM reading r "
+        "WHERE r.meter = g.meter AND r.time BETWEEN g.first_end AND g.last_end) AND g.last_end <= %s)"
+    )
+    with psycopg.connect(database) as connection:
+        row = connection.execute("SELECT checked_until FROM gap_watch").fetchone()
+        assert row is not None
+        moment = row[0]
+    expected = METERS * ((watch.until - first_end) // PERIOD + 1)
+    if (ledger.watch() or NEVER).until == watch.until:
+        assert count(database, counted, moment, moment) == expected
+
+
+class _Never:
+    until = 0
+
+
+NEVER = _Never()
+
+
+def test_meters_answer_on_demand_and_say_how_it_ended(
+    fleet: Fleet, head_end: MeterTalk, endpoints: Endpoints, database: str
+) -> None:
+    field = publisher(fleet, endpoints, FleetFault(FaultKind.DEAD, count=1))
+    field.start()
+    until(lambda: field.stats().connections_up == 2, "the fleet listens")
+    serials = [int(serial) for serial in fleet.serial]
+    with MeterRequests(database) as desk:
+        expires_at = now_us() + 8_000_000
+        asked = {
+            kind: desk.enter(
+                kind,
+                [serials[-1], 4711] if kind == "read" else [serials[-1]],
+                priority=Priority.ON_DEMAND,
+                requested_by="test",
+                expires_at=expires_at,
+                parameters={"first": expires_at - 10**12, "last": expires_at} if kind == "events" else {},
+            )
+            for kind in ("disconnect", "read", "clock", "events")
+        }
+        everyone = desk.enter(
+            "read", serials[:900], priority=Priority.ON_DEMAND, requested_by="t", expires_at=expires_at
+        )
+        assert asked["read"].pop(4711) is None
+        ids = [number for group in (*asked.values(), everyone) for number in group.values() if number is not None]
+        until(lambda: all(each.ending for each in desk.endings(ids)), "every request has ended")
+        endings = {each.id: each for each in desk.endings(ids)}
+    field.stop(drain_s=3.0)
+    switched, read, clock, events = (endings[number] for number in (g[serials[-1]] for g in asked.values()) if number)
+    assert (switched.ending, (switched.answer or {})["state"]) == ("done", "DISCONNECTED")
+    assert (read.ending, sorted((read.answer or {})["registers"])) == ("done", ["1-0:1.8.0", "1-0:2.8.0", "1-0:3.8.0"])
+    assert (read.answer or {})["state"] == "DISCONNECTED"
+    assert (clock.ending, events.ending) == ("done", "done")
+    outcome = [endings[number].ending for number in everyone.values() if number]
+    # a request that found its dead concentrator busy with another never left: refused, not unknown
+    assert (outcome.count("done"), outcome.count("unknown") + outcome.count("refused")) == (720, 180)
+
+
+def test_what_a_meter_says_it_does_not_have_is_never_asked_for_again(
+    fleet: Fleet, head_end: MeterTalk, endpoints: Endpoints, database: str
+) -> None:
+    """The head-end believes meters remember 62 days; this one remembers 60 and says so."""
+    field = publisher(fleet, endpoints)
+    field.start()
+    with GapStore(database, period_s=PERIOD_S) as ledger:
+        until(lambda: ledger.watch() is not None, "the ledger looks")
+        forgotten = (now_us() - 61 * 86_400_000_000) // PERIOD * PERIOD
+        insert = (
+            "INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at) "
+            "SELECT id, to_timestamp(%s), to_timestamp(%s), 2, 1, 1, 0, now(), now() FROM meter ORDER BY id LIMIT 1 "
+            "RETURNING meter"
+        )
+        count(database, insert, forgotten / 1e6, forgotten / 1e6)
+        until(lambda: len(ledger.open_gaps((GapState.NO_DATA,))) == 1, "the meter has said so")
+        lines = ledger.lines(0, now_us(), ALL, limit=10)
+    field.stop(drain_s=3.0)
+    assert (lines[0].first, lines[0].state, lines[0].attempts) == (forgotten, GapState.NO_DATA, 1)
+    assert head_end.stats().gaps.without_data == 1

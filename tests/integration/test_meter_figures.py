@@ -1,0 +1,146 @@
+"""Figures, snapshots, outages and exchanges in the real database."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import psycopg
+import pytest
+
+from historian.figures import Grouping, MeterFigures, Snapshot
+from historian.outages import OutageStore, StoredOutage
+from historian.registry import import_meters
+from historian.store import HistorianStore
+from scada.meterjobs import NEAREST_S, group_outages, keep_snapshots, midnights
+from scada.model.errors import ConfigurationError
+from scada.model.reading import METER_EVENT, READING
+
+pytestmark = pytest.mark.integration
+
+ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
+MIDNIGHT = round(datetime(2026, 5, 31, 17, tzinfo=UTC).timestamp()) * 1_000_000
+"""1 June 2026, 00:00 in Viet Nam."""
+HALF_HOUR = 1_800_000_000
+NOW = MIDNIGHT + 9 * 3_600_000_000
+HEADER = "serial,metering_point,unit,concentrator,feeder,class,multiplier,digits,installed_at,transformer\n"
+
+
+@pytest.fixture
+def meters(database: str, tmp_path: Path) -> str:
+    """Ten meters of two units: 1–4 behind D1, 5–8 behind D2, 9 and 10 with own modem; ids as numbers."""
+    rows = []
+    for number in range(1, 11):
+        unit, concentrator = ("PN01", f"D{(number + 3) // 4}") if number < 9 else ("PN02", "")
+        kind = "residential" if number % 2 else "business"
+        transformer = "" if number == 10 else f"T{(number + 1) // 2}"
+        rows.append(
+            f"{number},P{number:04d},{unit},{concentrator},TN01/471,{kind},1,6,2025-01-01T00:00:00+07:00,{transformer}\n"
+        )
+    file = tmp_path / "meters.csv"
+    file.write_text(HEADER + "".join(rows), encoding="utf-8")
+    assert import_meters(database, file).added == 10
+    return database
+
+
+def store_readings(dsn: str, *rows: tuple[int, int, int]) -> None:
+    """Readings of (meter, time, import_wh)."""
+    batch = np.zeros(len(rows), dtype=READING)
+    for row, (meter, time, energy) in zip(batch, rows, strict=True):
+        row["meter"], row["time"], row["import_wh"], row["import_varh"], row["flag"] = meter, time, energy, 1, 65
+    with HistorianStore(dsn, worker="test", clock=lambda: NOW) as store:
+        store.write_readings(batch)
+
+
+def test_collection_is_told_by_unit_class_and_concentrator(meters: str, tmp_path: Path) -> None:
+    ends = [MIDNIGHT + n * HALF_HOUR for n in range(1, 5)]
+    store_readings(meters, *((meter, end, 5) for meter in (1, 2, 9) for end in ends[: 4 if meter < 9 else 1]))
+    listed = tmp_path / "customers.csv"
+    listed.write_text(
+        "metering_point,unit,class\n" + "".join(f"P{n:04d},PN01,residential\n" for n in range(1, 17)), encoding="utf-8"
+    )
+    with MeterFigures(meters) as figures:
+        before = figures.collection(Grouping.UNIT, MIDNIGHT, ends[-1], period_s=1800)
+        assert [each.customers for each in before] == [None, None]
+        assert figures.list_customers(listed) == 16
+        units = figures.collection(Grouping.UNIT, MIDNIGHT, ends[-1], period_s=1800)
+        parts = figures.collection(Grouping.CONCENTRATOR, MIDNIGHT, ends[-1], period_s=1800)
+        classes = figures.collection(Grouping.CLASS, MIDNIGHT, ends[-1], period_s=1800)
+    assert [(e.part, e.points, e.delivering, e.owed, e.stored, e.customers) for e in units] == [
+        ("PN01", 8, 2, 32, 8, 16),
+        ("PN02", 2, 1, 8, 1, 0),
+    ]
+    assert (units[0].exploitation, units[0].collection, units[0].completeness) == (0.5, 0.25, 0.25)
+    assert units[1].exploitation is None
+    assert [(e.part, e.delivering, e.points) for e in parts] == [("D1", 2, 4), ("D2", 0, 4), ("own modem", 1, 2)]
+    assert [(e.part, e.delivering) for e in classes] == [("business", 1), ("residential", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("metering_point,unit\nP1,PN01\n", "class: the column is missing"),
+        ("metering_point,unit,class\nP1,PN01,\n", "line 2: a field is empty"),
+        ("metering_point,unit,class\nP1,U,c\nP1,U,c\n", "line 3: metering point P1 stands twice"),
+    ],
+)
+def test_a_list_of_customers_with_a_fault_leaves_the_old_one(
+    meters: str, tmp_path: Path, text: str, fault: str
+) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text(text, encoding="utf-8")
+    with MeterFigures(meters) as figures, pytest.raises(ConfigurationError, match=fault):
+        figures.list_customers(file)
+
+
+def test_a_snapshot_is_exact_nearest_or_missing_and_gets_better_never_worse(meters: str) -> None:
+    near = MIDNIGHT + HALF_HOUR
+    store_readings(
+        meters, (1, MIDNIGHT, 100), (1, near, 150), (2, near, 250), (3, MIDNIGHT - 5 * HALF_HOUR, 1), (9, near, 9)
+    )
+    with MeterFigures(meters) as figures:
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 6  # import and reactive of three meters
+        assert figures.snapshot(MIDNIGHT) == (Snapshot("PN01", 8, 1, 1, 6, 1800), Snapshot("PN02", 2, 0, 1, 1, 1800))
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 0
+        store_readings(meters, (2, MIDNIGHT, 200))
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 2
+        assert figures.snapshot(MIDNIGHT)[0] == Snapshot("PN01", 8, 2, 0, 6, 0)
+        assert figures.snapshots(0, NOW) == (MIDNIGHT,)
+    with psycopg.connect(meters) as connection:
+        rows = connection.execute("SELECT meter, value FROM register WHERE obis = 1 ORDER BY meter").fetchall()
+    assert rows == [(1, 100), (2, 200), (9, 9)]
+
+
+def test_a_register_the_meter_itself_doubts_stands_for_no_midnight(meters: str) -> None:
+    store_readings(meters, (1, MIDNIGHT, 100))
+    with psycopg.connect(meters, autocommit=True) as connection:
+        connection.execute("UPDATE reading SET status = 2")
+    with MeterFigures(meters) as figures:
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 0
+
+
+def test_the_job_keeps_the_last_midnights(meters: str) -> None:
+    day = 86_400_000_000
+    store_readings(meters, (1, MIDNIGHT, 100), (1, MIDNIGHT - 6 * day, 40), (1, MIDNIGHT - 7 * day, 30))
+    assert keep_snapshots(meters, ZONE, lambda: NOW) == "4 registers kept or brought nearer"
+    assert midnights(NOW, ZONE, 2) == (MIDNIGHT - day, MIDNIGHT)
+    assert midnights(MIDNIGHT - 1, ZONE, 1) == (MIDNIGHT - day,)
+
+
+def test_what_meters_say_of_their_supply_becomes_outages(meters: str) -> None:
+    second = 1_000_000
+    events = [(5, 0, 99), (6, 10, 1), (5, 600, 2), (6, 620, 2), (10, 3600, 99), (9, 7200, 1)]
+    batch = np.array([(meter, MIDNIGHT + s * second, code) for meter, s, code in events], dtype=METER_EVENT)
+    with HistorianStore(meters, worker="test", clock=lambda: NOW) as store:
+        store.write_meter_events(batch)
+    store_readings(meters, (9, MIDNIGHT + 5 * HALF_HOUR, 9))
+    assert group_outages(meters, lambda: NOW) == "3 outages in 30 days, 1 of them not over"
+    group_outages(meters, lambda: NOW)
+    with OutageStore(meters) as outages:
+        found = outages.outages(MIDNIGHT - 1, NOW)
+        assert outages.outages(MIDNIGHT + 4000 * second, MIDNIGHT + 4001 * second) == (found[1],)
+    assert found == (
+        StoredOutage("TN01/471", "T5", MIDNIGHT + 7200 * second, MIDNIGHT + 5 * HALF_HOUR, 1, 0),
+        StoredOutage("TN01/471", "", MIDNIGHT + 3600 * second, None, 1, 1),
+        StoredOutage("TN01/471", "T3", MIDNIGHT, MIDNIGHT + 620 * second, 2, 0),
+    )
