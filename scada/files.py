@@ -31,6 +31,8 @@ def read_installation(path: Path, found: list[Fault], *, base_port: int = 0) -> 
     """
     config = read_config(path, found)
     folder = config.stations.folder if config else path.resolve().parent / StationsConfig().folder
+    if config is None and not folder.exists():
+        return None  # the stations lie wherever the file that cannot be read says
     province = read_province(folder, found)
     maps = read_maps(folder / "maps", found)
     if province is not None:
