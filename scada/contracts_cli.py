@@ -282,9 +282,10 @@ def verify(
 ) -> None:
     """Verify a signed file from its own evidence, offline. Exit code 0 valid, 1 invalid, 2 unclear, 3 unreadable."""
     with told_failures():
-        _, trust = settings_and_trust(settings_path(config_of(context)))
-        required = (BUYER_FIELD,) if buyer_only else (BUYER_FIELD, SELLER_FIELD)
-        verdict = asyncio.run(verify_content(file.read_bytes(), trust, _time(at), required=required))
+        settings, trust = settings_and_trust(settings_path(config_of(context)))
+        seller = {} if buyer_only else {SELLER_FIELD: settings.seller.identity}
+        holders = {BUYER_FIELD: "", **seller}
+        verdict = asyncio.run(verify_content(file.read_bytes(), trust, _time(at), holders=holders))
     if as_data:
         typer.echo(json.dumps(as_json(verdict), ensure_ascii=False, indent=1))
     else:

@@ -112,15 +112,15 @@ class Upkeep:
         """'' or why it could not be renewed. Validates before and after: renewing itself validates nothing."""
         desk = self._desk
         content = desk.document(request)
-        fields = (BUYER_FIELD, SELLER_FIELD)
-        before = await verify(content, desk.trust, desk.clock(), required=fields)
+        holders = {BUYER_FIELD: request.customer.identity, SELLER_FIELD: desk.seller.identity}
+        before = await verify(content, desk.trust, desk.clock(), holders=holders)
         if before.outcome is not Outcome.VALID:
             return "; ".join(str(finding) for finding in before.all_findings())
         try:
             renewed = await signing.renew(content, desk.trust, desk.clock)
         except NotAccepted as refusal:
             return str(refusal)
-        verdict = await verify(renewed, desk.trust, desk.clock(), required=fields)
+        verdict = await verify(renewed, desk.trust, desk.clock(), holders=holders)
         if verdict.outcome is not Outcome.VALID:
             return "; ".join(str(finding) for finding in verdict.all_findings())
         digest = desk.archive.put(renewed, "pdf")

@@ -7,8 +7,8 @@ is that the last stamp's certificate has not ended: if it has, nobody renewed in
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyhanko.pdf_utils.reader import PdfFileReader
@@ -62,26 +62,28 @@ _BY_INDICATION: dict[AdESSubIndic, Reason] = {
     AdESFailure.SIG_CRYPTO_FAILURE: Reason.NOT_VALID,
 }
 
+ANY_TWO: Mapping[str, str] = {BUYER_FIELD: "", SELLER_FIELD: ""}
+"""Both fields signed, by whomever."""
+
 _NOT_KNOWABLE = frozenset({Reason.REVOCATION_UNKNOWN, Reason.EVIDENCE_MISSING, Reason.ARCHIVE_LAPSED})
 
 
-async def verify(
-    content: bytes, trust: Trust, now: int, *, required: Sequence[str] = (BUYER_FIELD, SELLER_FIELD)
-) -> Verdict:
-    """The verdict on a file. ``required`` are the fields that must be signed for the whole to be valid."""
+async def verify(content: bytes, trust: Trust, now: int, *, holders: Mapping[str, str] = ANY_TWO) -> Verdict:
+    """The verdict on a file. ``holders``: the fields that must be signed for the whole to be valid, and the identity
+    number the certificate must carry ('' = anybody's, as far as the file alone can tell)."""
     digest = hashlib.sha256(content).hexdigest()
     try:
         reader = pdfreading.opened(content, SIZE_LIMIT)
     except Unreadable as error:
         return Verdict(Outcome.UNREADABLE, digest, now, findings=(error.finding,))
     try:
-        return await _verified(reader, content, digest, trust, now, required)
+        return await _verified(reader, content, digest, trust, now, holders)
     except (Unreadable, *pdfreading.DAMAGE, SignatureValidationError) as error:
         return Verdict(Outcome.UNREADABLE, digest, now, findings=(Finding(Reason.NOT_PDF, str(error)[:200]),))
 
 
 async def _verified(
-    reader: PdfFileReader, content: bytes, digest: str, trust: Trust, now: int, required: Sequence[str]
+    reader: PdfFileReader, content: bytes, digest: str, trust: Trust, now: int, holders: Mapping[str, str]
 ) -> Verdict:
     findings = pdfreading.hidden_content(reader)
     chain = custody.links(reader, content)
@@ -97,7 +99,8 @@ async def _verified(
         link = by_field[str(embedded.field_name)]
         then = reader if link.end == len(content) else custody.cut(content, link, SIZE_LIMIT)
         judged.append(await _judged(content, embedded, link, then, trust, now))
-    missing = [name for name in required if name not in {each.field for each in judged}]
+    judged = [_held(each, holders.get(each.field, "")) for each in judged]
+    missing = [name for name in holders if name not in {each.field for each in judged}]
     findings += [Finding(Reason.NO_SIGNATURE, name) for name in missing]
     last = chain[-1] if chain else None
     return Verdict(
@@ -272,6 +275,14 @@ def _level(reader: PdfFileReader, *, stamped: bool, archived: bool) -> Level:
     if pdfreading.entry(reader.root, "/DSS") is None:
         return Level.B_T
     return Level.B_LTA if archived else Level.B_LT
+
+
+def _held(judged: SignatureVerdict, identity: str) -> SignatureVerdict:
+    """The same verdict, with a finding when somebody else signed: a trusted certificate makes nobody the seller."""
+    if not identity or judged.identity == identity:
+        return judged
+    finding = Finding(Reason.IDENTITY_DIFFERS, f"{judged.identity or '–'} ≠ {identity}")
+    return replace(judged, findings=(*judged.findings, finding))
 
 
 def _outcome(judged: Sequence[SignatureVerdict], findings: Sequence[Finding]) -> Outcome:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from scada.contracts import signing
 from scada.contracts.layout import BUYER as BUYER_BOX
+from scada.contracts.layout import SELLER as SELLER_BOX
 from scada.contracts.reasons import WAITS, NotAccepted, Reason
 from scada.contracts.signing import Level, Signing
 from scada.contracts.trust import holder_findings
@@ -245,6 +246,19 @@ async def test_at_signing_time_counts_and_not_today(here: Bench) -> None:
     assert later.outcome is Outcome.VALID
     early = await verify(content, here.world.trust, NOW - DAY_US)
     assert Reason.FROM_THE_FUTURE in {found.reason for found in early.findings}
+
+
+async def test_a_trusted_certificate_alone_makes_nobody_the_seller(here: Bench) -> None:
+    """The buyer signs both fields with a certificate that everybody trusts."""
+    one = await files.with_evidence(here)
+    wanted = Signing(SELLER_BOX, BUYER, Level.B_LTA)
+    content = await signing.sign(one, here.buyer, wanted, here.world.trust, here.world.clock)
+    anybody = await verify(content, here.world.trust, NOW)
+    assert anybody.outcome is Outcome.VALID
+    holders = {"BenMua": BUYER.identity, "BenBan": SELLER.identity}
+    ours = await verify(content, here.world.trust, NOW, holders=holders)
+    assert ours.outcome is Outcome.INVALID
+    assert [found.reason for found in ours.all_findings()] == [Reason.IDENTITY_DIFFERS]
 
 
 async def test_no_damage_makes_the_verifier_fail_or_believe(here: Bench) -> None:
