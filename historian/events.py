@@ -97,3 +97,12 @@ def _copy(connection: Connection, rows: Rows) -> None:
             copy.write(encode(rows, STATUS_EVENT_COPY))
     except psycopg.Error as error:
         raise translated(error) from error
+
+
+def forget_event_batches(dsn: str, before: int) -> int:
+    """Forget the numbers of batches of events stored before ``before``, µs; returns how many.
+
+    Keep them for longer than a spool may lie on a disk. Raises StoreUnavailable.
+    """
+    with DatabaseLink(dsn, application="scada upkeep") as link, link.transaction() as connection:
+        return connection.execute(query("forget_event_batches"), {"before": instant(before)}).rowcount

@@ -26,6 +26,9 @@ class Hypertable(StrEnum):
     """Tables that are kept for a limited time."""
 
     SAMPLE = "sample"
+    SAMPLE_MINUTE = "sample_minute"
+    SAMPLE_HOUR = "sample_hour"
+    STATUS_EVENT = "status_event"
     READING = "reading"
     METER_EVENT = "meter_event"
 

@@ -69,6 +69,9 @@ class HistorianConfig:
     batch_age_s: float = bounded(low=0.01, high=60.0, default=0.5)
     spool_mib: int = bounded(low=16, high=1_000_000, default=4096)
     keep_sample_days: int = bounded(low=1, high=36500, default=1830)
+    keep_minute_days: int = bounded(low=1, high=36500, default=1830)
+    keep_hour_days: int = bounded(low=1, high=36500, default=7320)
+    keep_event_days: int = bounded(low=1, high=36500, default=3660)
     keep_reading_days: int = bounded(low=1, high=36500, default=1830)
 
 

@@ -18,7 +18,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from historian import upkeep
+from historian.events import forget_event_batches
 from historian.lease import Lease
+from historian.rollup import roll_up
 from scada.clock import now_us
 from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
@@ -70,6 +72,22 @@ def timetable(config: Config, dsn: str, now: Callable[[], int]) -> tuple[Job, ..
             CronTrigger(hour=3, minute=20, timezone=zone),
             partial(_retain, dsn, upkeep.Hypertable.SAMPLE, keep.keep_sample_days, now),
         ),
+        Job("rollups", CronTrigger(second=8, timezone=zone), partial(_roll_up, dsn, keep.keep_sample_days, now)),
+        Job(
+            "retention of minutes",
+            CronTrigger(hour=3, minute=22, timezone=zone),
+            partial(_retain, dsn, upkeep.Hypertable.SAMPLE_MINUTE, keep.keep_minute_days, now),
+        ),
+        Job(
+            "retention of hours",
+            CronTrigger(hour=3, minute=24, timezone=zone),
+            partial(_retain, dsn, upkeep.Hypertable.SAMPLE_HOUR, keep.keep_hour_days, now),
+        ),
+        Job(
+            "retention of events",
+            CronTrigger(hour=3, minute=26, timezone=zone),
+            partial(_retain, dsn, upkeep.Hypertable.STATUS_EVENT, keep.keep_event_days, now),
+        ),
         Job(
             "retention of readings",
             CronTrigger(hour=3, minute=30, timezone=zone),
@@ -89,7 +107,7 @@ def timetable(config: Config, dsn: str, now: Callable[[], int]) -> tuple[Job, ..
         Job(
             "forget batch numbers",
             CronTrigger(hour=3, minute=50, timezone=zone),
-            lambda: f"{upkeep.forget_sample_batches(dsn, now() - _us(SPOOL_MAY_LIE))} batch numbers forgotten",
+            partial(_forget_batches, dsn, now),
         ),
     )
 
@@ -191,6 +209,16 @@ async def _stand_by_and_work(lease: Lease, table: Timetable, stop: asyncio.Event
                 await stop.wait()
         except TimeoutError:
             continue
+
+
+def _roll_up(dsn: str, keep_sample_days: int, now: Callable[[], int]) -> str:
+    return str(roll_up(dsn, now(), keep_samples_since=now() - keep_sample_days * DAY_US))
+
+
+def _forget_batches(dsn: str, now: Callable[[], int]) -> str:
+    before = now() - _us(SPOOL_MAY_LIE)
+    forgotten = upkeep.forget_sample_batches(dsn, before) + forget_event_batches(dsn, before)
+    return f"{forgotten} batch numbers forgotten"
 
 
 def _retain(dsn: str, table: upkeep.Hypertable, days: int, now: Callable[[], int]) -> str:

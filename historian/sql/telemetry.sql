@@ -190,3 +190,7 @@ COPY (
      WHERE point = %(point)s AND time > %(at)s AND time <= %(at)s::timestamptz + INTERVAL '1 day'
      ORDER BY time LIMIT 1)
 ) TO STDOUT (FORMAT binary);
+
+-- name: forget_event_batches
+-- Forgets the numbers of old batches of events; a spool older than that would be stored twice.
+DELETE FROM status_event_batch WHERE written_at < %(before)s;

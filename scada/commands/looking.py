@@ -1,4 +1,4 @@
-"""``scada status``, ``points``, ``watch``, ``history``: looking, never touching."""
+"""``scada status``, ``points``, ``watch``: looking, never touching."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,8 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from historian.history import History
-from scada.clock import now_us
 from scada.commands.context import FAILED, config_of, config_path, told_failures
-from scada.commands.duration import seconds_of
 from scada.files import Installation, load_installation
-from scada.hmi.course import course_csv, course_plot, course_table
 from scada.hmi.overview import figures, station_line
 from scada.hmi.processes import Process, ask, processes
 from scada.hmi.screen import paper
@@ -91,34 +87,7 @@ def watch(
         _watch_until_stopped(installation, found, known)
 
 
-def history(
-    context: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help="Full name, e.g. TN07/171/current_l1.")],
-    since: Annotated[str, typer.Option("--since", help="How far back: 90s, 15min, 1h, 7d.")] = "1h",
-    *,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, time in UTC.")] = False,
-    plot: Annotated[bool, typer.Option("--plot", help="As a curve in the terminal.")] = False,
-) -> None:
-    """What the historian knows of a point."""
-    with told_failures():
-        installation = load_installation(config_path(context))
-        config = installation.config
-        known = {each.name: each for station in installation.province.stations for each in station.shown_points}
-        if point not in known:
-            raise NotKnown(f"no point {point!r}{_nearest_point(point, known)}")
-        now = now_us()
-        dsn = supervisor.endpoints(config).postgres_reader_dsn
-        with History(dsn) as historian:
-            found = historian.point_history(known[point].id, now - int(seconds_of(since) * 1e6), now)
-    if as_csv:
-        typer.echo(course_csv(known[point], found), nl=False)
-    elif plot:
-        typer.echo(course_plot(known[point], found, config.time_zone))
-    else:
-        paper().print(course_table(known[point], found, config.language, config.time_zone))
-
-
-def _nearest_point(name: str, known: Mapping[str, Point]) -> str:
+def nearest_point(name: str, known: Mapping[str, Point]) -> str:
     """Only within the named bay or station: a thousand names are no help."""
     for depth in (2, 1):
         prefix = "/".join(name.split("/")[:depth])
