@@ -6,9 +6,13 @@ what becomes of the samples.
 Changes arrive by subscription, with the source's time and status, and wait here until the next scan takes them. The
 present value of every point is read for a general interrogation; subscriptions begin after it, so that nothing older
 than it arrives behind it. The library never reconnects by itself: whoever scans decides.
+
+A lost connection leaves the subscriptions at the server; the next one takes them over where the server allows it, with
+all that was queued meanwhile. What cannot be had again is counted, and the present values are read.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -19,9 +23,10 @@ import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClientState
-from asyncua.common.subscription import Subscription
+from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
+from numpy.typing import NDArray
 
 from scada.model.cause import Cause
 from scada.model.errors import LinkError
@@ -29,9 +34,15 @@ from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Endpoint
-from substations.link import FailedRead, ScanAnswer
+from substations.link import FailedRead, LinkCounts, ScanAnswer
 from substations.nodemap import BoundNode, StationNodes
-from substations.quality import mark_implausible, of_opcua_status
+from substations.opcua_inbox import Inbox
+from substations.opcua_security import secure
+from substations.opcua_session import LeftSession, ResumingClient
+from substations.quality import mark_implausible, of_opcua_status, tells_overflow
+from substations.timetag import believable
+
+logger = logging.getLogger(__name__)
 
 _MOST_NODES: Final = 1000
 """Nodes of one read or one request for monitored items; servers limit it, commonly to 1,000 or more."""
@@ -39,27 +50,7 @@ _KEEP_ALIVE_S: Final = 5.0
 """A subscription without changes shows after this time that it is alive."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_OLDEST_US: Final = 946_684_800_000_000
-"""2000-01-01: a device whose clock says less has none."""
-_FUTURE_US: Final = 60_000_000
 _DRIVER_ERRORS: Final = (OSError, UaError, asyncio.TimeoutError, ValueError)
-
-
-class _Inbox(Subscription):
-    """A subscription whose changes go straight into columns: the library's handler costs a task for each."""
-
-    def __init__(self, link: "OpcuaLink", session: object, parameters: ua.CreateSubscriptionParameters) -> None:
-        super().__init__(session, parameters)  # type: ignore[arg-type]  # the library's session, passed through
-        self._link = link
-        self.heard_at = time.monotonic()
-
-    async def publish_callback(self, publish_result: ua.PublishResult) -> None:
-        self.heard_at = time.monotonic()
-        for notification in publish_result.NotificationMessage.NotificationData or ():
-            if isinstance(notification, ua.DataChangeNotification):
-                self._link.take(notification.MonitoredItems)
-            elif isinstance(notification, ua.StatusChangeNotification):
-                self._link.lose(f"the server ended a subscription: {notification.Status.name}")
 
 
 class OpcuaLink:
@@ -67,6 +58,7 @@ class OpcuaLink:
 
     def __init__(self, endpoint: Endpoint, nodes: StationNodes, now: Clock) -> None:
         self._endpoint = endpoint
+        self._station = nodes.station
         self._nodes = nodes.points
         self._now = now
         self._points = np.array([node.point.id for node in self._nodes], dtype=np.int32)
@@ -75,9 +67,14 @@ class OpcuaLink:
         self._low = np.array([-np.inf if node.point.low is None else node.point.low for node in self._nodes])
         self._high = np.array([np.inf if node.point.high is None else node.point.high for node in self._nodes])
         self._period_s = min((node.period_s for node in self._nodes), default=1.0)
-        self._client: Client | None = None
+        self._client: ResumingClient | None = None
+        self._left_session: LeftSession | None = None
         self._ids: list[ua.NodeId] = []
-        self._inboxes: list[_Inbox] = []
+        self._inboxes: list[Inbox] = []
+        self._left: list[Inbox] = []
+        self._is_lost = self._must_read_again = False
+        self._round_trips = self._errors = self._lost = self._wrong_times = self._changes = self._earlier = 0
+        self._overflow = False
         self._refused: tuple[FailedRead, ...] = ()
         self._loss = ""
         self._handles: list[int] = []
@@ -89,15 +86,27 @@ class OpcuaLink:
     def periods(self) -> tuple[float, ...]:
         return (self._period_s,)
 
+    @property
+    def counts(self) -> LinkCounts:
+        heard = self._earlier + sum(inbox.heard for inbox in self._inboxes)
+        return LinkCounts(
+            round_trips=self._round_trips + heard,
+            errors=self._errors,
+            events=self._changes,
+            events_lost=self._lost,
+            event_overflow=self._overflow,
+            wrong_times=self._wrong_times,
+        )
+
     async def open(self) -> None:
         await self.close()
         endpoint = self._endpoint
         url = f"opc.tcp://{endpoint.host}:{endpoint.port}{endpoint.path}"
-        client = Client(url, timeout=endpoint.timeout_s, watchdog_intervall=max(1.0, endpoint.timeout_s))
+        client = ResumingClient(url, endpoint.timeout_s, self._left_session)
         self._loss = ""
+        self._is_lost = False
         try:
-            if endpoint.security != "None":
-                await client.set_security_string(endpoint.security)
+            await secure(client, endpoint, self._station)
             await client.connect()
         except _DRIVER_ERRORS as error:
             raise LinkError(f"cannot connect to {endpoint.host}:{endpoint.port}: {_reason(error)}") from None
@@ -112,13 +121,49 @@ class OpcuaLink:
         except _DRIVER_ERRORS as error:
             await self.close()
             raise LinkError(f"cannot read the namespaces: {_reason(error)}") from None
+        await self._resume(client)
+
+    async def _resume(self, client: ResumingClient) -> None:
+        """Take over the subscriptions a lost connection left at the server: all of them, or none."""
+        left, self._left, self._left_session = self._left, [], None
+        session = client.uaclient.session
+        if client.resumed:
+            mine = [inbox for inbox in left if await inbox.is_alive(session)]
+        else:
+            mine = [inbox for inbox in left if await inbox.transfer(session)]
+        if len(mine) == len(left):
+            for inbox in mine:
+                await inbox.adopt(session)
+            self._inboxes = mine
+        elif mine:
+            await self._delete(session, mine)
+        if self._inboxes:
+            how = "with their session" if client.resumed else "by transfer"
+            logger.info("%s subscriptions taken over %s", self._station, how)
+
+    async def _delete(self, session: UaSession, inboxes: Sequence[Inbox]) -> None:
+        try:
+            await session.delete_subscriptions([inbox.subscription_id or 0 for inbox in inboxes])
+        except _DRIVER_ERRORS as error:
+            raise LinkError(f"cannot end an old subscription: {_reason(error)}") from None
 
     async def close(self) -> None:
         client, self._client = self._client, None
+        if self._is_lost and not self._loss and client is not None:
+            # One that brought nothing since it was taken over would not the next time either.
+            self._left = self._inboxes if all(inbox.heard for inbox in self._inboxes) else []
+        self._earlier += sum(inbox.heard for inbox in self._inboxes)
+        for inbox in self._inboxes:
+            inbox.heard = 0
         self._inboxes = []
         if client is None:
             return
+        if self._is_lost:
+            # Without a socket nothing can be said: the server keeps the session and its subscriptions for us.
+            self._left_session = client.leave() if self._left else None
         client.uaclient.request_disconnect()
+        if self._is_lost:
+            client.disconnect_socket()
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
                 await client.disconnect()
@@ -126,6 +171,14 @@ class OpcuaLink:
             client.disconnect_socket()
 
     async def scan(self, period_s: float, cause: Cause) -> ScanAnswer:
+        try:
+            return await self._scan(cause)
+        except LinkError:
+            self._errors += 1
+            self._is_lost = True
+            raise
+
+    async def _scan(self, cause: Cause) -> ScanAnswer:
         client = self._client
         if client is None:
             raise LinkError("is not open")
@@ -133,9 +186,10 @@ class OpcuaLink:
         # What came before a link died is handed over first; the next scan finds it dead.
         if not len(batches[0]):
             self._check_alive(client)
-        if cause is not Cause.SPONTANEOUS:
+        if cause is not Cause.SPONTANEOUS or self._must_read_again:
             try:
                 await self._read_all(client)
+                self._must_read_again = False
                 batches.append(self._drain(cause))
                 if not self._inboxes:
                     await self._subscribe(client)
@@ -145,8 +199,15 @@ class OpcuaLink:
 
     def take(self, items: Sequence[ua.MonitoredItemNotification]) -> None:
         """Note changes; ``ClientHandle`` is the row of the point."""
+        self._changes += len(items)
         for item in items:
             self._note(item.ClientHandle, item.Value)
+
+    def miss(self, notifications: int) -> None:
+        """Notifications are gone for good: counted, and the present values are read with the next scan."""
+        self._lost += notifications
+        self._must_read_again = True
+        logger.warning("%s lost %d notifications; reads all values", self._station, notifications)
 
     def lose(self, reason: str) -> None:
         """The server said that it will send no more: the next scan finds the link dead."""
@@ -168,6 +229,7 @@ class OpcuaLink:
             parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
             for node_id in self._ids[first : first + _MOST_NODES]:
                 parameters.NodesToRead.append(ua.ReadValueId(NodeId=node_id, AttributeId=AttributeIds.Value))
+            self._round_trips += 1
             for row, value in enumerate(await client.uaclient.session.read(parameters), start=first):
                 self._note(row, value)
 
@@ -180,7 +242,7 @@ class OpcuaLink:
             parameters.RequestedMaxKeepAliveCount = max(1, round(_KEEP_ALIVE_S / period_s))
             parameters.RequestedLifetimeCount = 10 * parameters.RequestedMaxKeepAliveCount
             parameters.PublishingEnabled = True
-            inbox = _Inbox(self, client.uaclient.session, parameters)
+            inbox = Inbox(self, client.uaclient.session, parameters)
             await inbox.init()
             self._inboxes.append(inbox)
             for first in range(0, len(rows), _MOST_NODES):
@@ -228,14 +290,32 @@ class OpcuaLink:
             return no_samples()
         rows = np.array(self._handles, dtype=np.intp)
         values = np.array(self._values) * self._scale[rows] + self._add[rows]
-        quality = np.array([of_opcua_status(status) for status in self._statuses], dtype=np.uint8)
+        statuses = tuple(self._statuses)
+        quality = np.array([of_opcua_status(status) for status in statuses], dtype=np.uint8)
         times = np.array(self._times, dtype=np.int64)
         for column in (self._handles, self._values, self._statuses, self._times):
             column.clear()
-        now = self._now()
-        times[(times < _OLDEST_US) | (times > now + _FUTURE_US)] = now
+        self._note_overflow(rows, statuses)
+        times, wrong = believable(times, self._now())
+        self._note_times(int(np.count_nonzero(wrong)))
         mark_implausible(values, quality, self._low[rows], self._high[rows])
         return samples(self._points[rows], times, values, quality, cause)
+
+    def _note_overflow(self, rows: NDArray[np.intp], statuses: Sequence[int]) -> None:
+        """A queue at the server overflowed: at least one change before the flagged one is gone."""
+        flagged = [row for row, status in zip(rows.tolist(), statuses, strict=True) if tells_overflow(status)]
+        if flagged and not self._overflow:
+            names = ", ".join(dict.fromkeys(self._nodes[row].point.name for row in flagged[:3]))
+            logger.warning("%s queue overflow at the server: changes of %s are lost", self._station, names)
+        elif self._overflow and not flagged:
+            logger.info("%s queues at the server hold again; %d overflows in all", self._station, self._lost)
+        self._overflow = bool(flagged)
+        self._lost += len(flagged)
+
+    def _note_times(self, wrong: int) -> None:
+        if wrong and not self._wrong_times:
+            logger.warning("%s: a source clock is wrong: %d values got the receive time", self._station, wrong)
+        self._wrong_times += wrong
 
 
 def _node_id(node: BoundNode, uris: Sequence[str]) -> ua.NodeId:

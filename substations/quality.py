@@ -53,6 +53,7 @@ _SEVERITY: Final = (Quality.GOOD, Quality.INVALID, Quality.INVALID, Quality.INVA
 _DATA_VALUE_INFO, _INFO_TYPE = 0x0400, 0x0C00
 _AT_A_LIMIT: Final = frozenset({0x0100, 0x0200})
 _LIMIT_BITS: Final = 0x0300
+_OVERFLOW_BIT: Final = 0x0080
 
 
 def of_modbus_exception(code: int) -> tuple[str, Quality]:
@@ -71,6 +72,11 @@ def of_opcua_status(status: int) -> Quality:
     if status & _INFO_TYPE == _DATA_VALUE_INFO and status & _LIMIT_BITS in _AT_A_LIMIT:
         quality |= Quality.OVERFLOW
     return quality
+
+
+def tells_overflow(status: int) -> bool:
+    """Whether a status code says that the queue it came from has lost values before it (OPC UA Part 4, 7.39.1)."""
+    return status & _INFO_TYPE == _DATA_VALUE_INFO and bool(status & _OVERFLOW_BIT)
 
 
 def mark_implausible(values: ValueArray, quality: QualityArray, low: ValueArray, high: ValueArray) -> None:
