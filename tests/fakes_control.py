@@ -223,9 +223,9 @@ class Rig:
 
     # -- the desk
 
-    def start_desk(self) -> None:
+    def start_desk(self, tenure: Tenure | None = None) -> None:
         """Take control and begin, as `scada run` does."""
-        made = take(self.folder, time.monotonic)
+        made = tenure or take(self.folder, time.monotonic)
         assert made is not None
         self.tenure = made
         self.image = ProcessImage([point for each in province().stations for point in each.points])

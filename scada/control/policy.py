@@ -75,8 +75,9 @@ def load_policy(path: Path, found: list[Fault]) -> Policy | None:
     rules: dict[PointClass, Rule] = {}
     for number, table in enumerate(tables.get("rule", []), start=1):
         _read_rule(table, faults, f"rule[{number}]", rules)
+    readable = len(found) == before
     for each in PointClass:
-        if each not in rules and len(found) == before:
+        if each not in rules and readable:
             faults.add("rule", f"no rule for class {each.value!r}")
     return Policy(rules, head.approval_s, head.select_s) if head is not None and len(found) == before else None
 

@@ -1,0 +1,109 @@
+"""What becomes of a command when its desk dies or is taken over: never sent twice, never claimed."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scada.config import Config
+from scada.control.journal import public_key, verify_journal, whole_entries
+from scada.control.tenure import last_token, segments
+from scada.controlling import take_control
+from scada.model.switching import Action
+from tests.fakes_control import Rig, rig_at
+
+pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig_at(tmp_path / "control") as made:
+        yield made
+
+
+def child(rig: Rig, mode: str, document: bytes) -> "subprocess.Popen[bytes]":
+    place = rig.folder / "document.json"
+    place.write_bytes(document)
+    port = rig.simulated.ports["TN01"]
+    command = [sys.executable, "-m", "tests.control_process", str(rig.folder), str(port), mode, str(place)]
+    return subprocess.Popen([*command, str(rig.folder / "report.json")], cwd=ROOT)
+
+
+async def ended(process: "subprocess.Popen[bytes]") -> int:
+    return await asyncio.to_thread(process.wait, 40.0)
+
+
+def outcomes(rig: Rig) -> list[tuple[str, str]]:
+    """Of the newest segment."""
+    newest = segments(rig.folder)[-1]
+    return [
+        (entry.body["outcome"], entry.body["sentence"])
+        for entry in whole_entries(newest)
+        if entry.kind == "outcome" and entry.body is not None
+    ]
+
+
+@pytest.mark.parametrize(("mode", "orders"), [("kill-before", 0), ("kill-after", 1)])
+async def test_a_desk_killed_around_the_frame_leaves_an_unknown_outcome_and_nothing_is_sent_again(
+    rig: Rig, mode: str, orders: int
+) -> None:
+    document = rig.document("dispatcher-1", target="TN01/471", action=Action.OPEN, emergency=True, reason="test")
+    await rig.stop_desk()
+    assert await ended(child(rig, mode, document)) == -signal.SIGKILL
+
+    rig.start_desk()
+
+    assert outcomes(rig) == [
+        ("unknown", "the desk ended after the order was sent; whether it was carried out is not known")
+    ]
+    assert [each.kind for each in rig.desk.events] == ["outcome unknown"]
+    again = await rig.desk.submit(document)
+    assert again["refusals"][0]["sentence"].endswith("was received before")
+    await asyncio.sleep(0.3)
+    assert rig.orders() == orders
+    assert verify_journal(rig.folder, public_key(rig.folder / "journal.pub")).broken == ""
+
+
+async def test_a_hung_desk_is_replaced_within_five_seconds_and_operates_nothing_when_it_wakes(rig: Rig) -> None:
+    document = rig.document(
+        "dispatcher-1", target="TN01/471", action=Action.OPEN, emergency=True, reason="test", holds_s=120.0
+    )
+    await rig.stop_desk()
+    process = child(rig, "stop", document)
+    try:
+        async with asyncio.timeout(40.0):
+            while not is_stopped(process.pid):  # noqa: ASYNC110  # a stopped process rings no bell
+                await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        config = replace(Config(), var=rig.folder.parent)
+        tenure = await take_control(config, asyncio.Event(), standby=True)
+        assert tenure is not None
+        assert time.monotonic() - begun < 5.0
+        rig.start_desk(tenure)
+        assert rig.tenure.token == last_token(rig.folder)
+        assert outcomes(rig) == [("refused", "the desk ended before the order was sent")]
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert await ended(process) == 0
+
+    report = json.loads((rig.folder / "report.json").read_text(encoding="utf-8"))
+    assert report["outcome"] == "refused"
+    assert "another desk has taken control" in report["refusals"][0]["sentence"]
+    assert rig.orders() == 0
+    verdict = verify_journal(rig.folder, public_key(rig.folder / "journal.pub"))
+    assert verdict.broken == ""
+    assert len(verdict.late) == 1
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "T"
