@@ -1,42 +1,30 @@
-"""``scada contract``: supply contracts from application to active, verification, archive. All through the desk."""
+"""``scada contract``: supply contracts from application to active, and by night. All through the desk."""
 
 import asyncio
-import json
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from scada import contracts_looking as looking
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
-from scada.contracts import export as contract_export
 from scada.contracts import keys
 from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
-from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
-from scada.contracts.request import ActionRefused, SupplyRequest
+from scada.contracts.request import SupplyRequest
 from scada.contracts.token import Token, TokenProcess
 from scada.contracts.trust import load_certificates
-from scada.contracts.verdict import as_json, local_text, sentences
-from scada.contracts.verify import verify as verify_content
-from scada.contracts.workdays import INDOCHINA, vietnam, working_days_left
-from scada.contracts_office import Office, make_local, opened, settings_and_trust, settings_path
+from scada.contracts_context import Number, console, run, step, time_of
+from scada.contracts_office import Office, make_local
 from scada.contracts_rehearsal import rehearse as rehearse_contract
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
 
 app = typer.Typer(help="Electronic supply contracts.", no_args_is_help=True)
-console = Console(soft_wrap=True, highlight=False)
-T = TypeVar("T")
-
-Number = Annotated[str, typer.Argument(help="Number of the request, such as HD-2026-000001.")]
+app.add_typer(looking.app)
 Actor = Annotated[str, typer.Option("--actor", envvar="SCADA_ACTOR", help="Who acts.")]
-At = Annotated[str, typer.Option(help="Time in Vietnam, 2036-09-21 or 2036-09-21T08:00; else now.")]
 DEFAULT_ACTOR = "clerk"
 
 
@@ -78,13 +66,13 @@ def new(
         raise typer.BadParameter("identity is CCCD: and 12 digits, or MST: and a tax code", param_hint="--identity")
     customer = Customer(name, identity, address, phone)
     supply = Supply(point, supply_address or address, tariff, phases, kw)
-    _step(context, lambda office: office.desk.apply(customer, supply, actor))
+    step(context, lambda office: office.desk.apply(customer, supply, actor))
 
 
 @app.command()
 def survey(context: typer.Context, number: Number, actor: Actor = DEFAULT_ACTOR) -> None:
     """The site has been surveyed."""
-    _step(context, lambda office: office.desk.act(number, Action.SURVEY, actor))
+    step(context, lambda office: office.desk.act(number, Action.SURVEY, actor))
 
 
 @app.command()
@@ -96,7 +84,7 @@ def offer(
 ) -> None:
     """The offer has been made."""
     details = {"offer": {"connection_fee_vnd": fee}}
-    _step(context, lambda office: office.desk.act(number, Action.OFFER, actor, details))
+    step(context, lambda office: office.desk.act(number, Action.OFFER, actor, details))
 
 
 @app.command()
@@ -110,13 +98,13 @@ def prepare(
     """Render the final document with both signature fields."""
 
     async def work(office: Office) -> SupplyRequest:
-        request = await office.execution.prepare(number, actor, _time(effective) if effective else None)
+        request = await office.execution.prepare(number, actor, time_of(effective) if effective else None)
         if out is not None:
             out.write_bytes(office.desk.document(request))
         console.print(f"SHA-256 {request.document_sha256}")
         return request
 
-    _step(context, work)
+    step(context, work)
 
 
 @app.command()
@@ -140,7 +128,7 @@ def sign(
         if number == "all":
             _batch(context, actor)
         else:
-            _step(context, lambda office: office.execution.sign_as_seller(number, actor))
+            step(context, lambda office: office.execution.sign_as_seller(number, actor))
         return
     if party != "buyer" or sum((p12 is not None, module is not None, bool(remote))) != 1:
         raise typer.BadParameter("--as buyer needs one of --p12, --module, --remote; --as seller needs none")
@@ -161,7 +149,7 @@ def sign(
             return await office.execution.sign_as_buyer(number, remote_signer, actor)
 
     try:
-        _step(context, work)
+        step(context, work)
     except (KeyFileError, OSError) as error:
         raise typer.BadParameter(str(error), param_hint="--p12") from None
 
@@ -174,7 +162,7 @@ def upload(
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Take the document that the buyer signed elsewhere."""
-    _step(context, lambda office: office.execution.upload(number, file.read_bytes(), actor))
+    step(context, lambda office: office.execution.upload(number, file.read_bytes(), actor))
 
 
 @app.command()
@@ -192,19 +180,19 @@ def install(
     except ValueError:
         raise typer.BadParameter("a register is OBIS=Wh, such as 1.8.0=1200", param_hint="--register") from None
     meter = MeterInstallation(serial, registers, photo, now_us())
-    _step(context, lambda office: office.desk.install_meter(number, meter, actor))
+    step(context, lambda office: office.desk.install_meter(number, meter, actor))
 
 
 @app.command()
 def energise(context: typer.Context, number: Number, actor: Actor = DEFAULT_ACTOR) -> None:
     """Supply has been switched on."""
-    _step(context, lambda office: office.desk.act(number, Action.ENERGISE, actor))
+    step(context, lambda office: office.desk.act(number, Action.ENERGISE, actor))
 
 
 @app.command()
 def activate(context: typer.Context, number: Number, actor: Actor = DEFAULT_ACTOR) -> None:
     """Let the contract hold; an amendment replaces, a termination ends the one before."""
-    _step(context, lambda office: office.desk.activate(number, actor))
+    step(context, lambda office: office.desk.activate(number, actor))
 
 
 @app.command()
@@ -215,7 +203,7 @@ def reject(
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Reject a request that is not signed by both yet."""
-    _step(context, lambda office: office.desk.act(number, Action.REJECT, actor, {"reason": reason}))
+    step(context, lambda office: office.desk.act(number, Action.REJECT, actor, {"reason": reason}))
 
 
 @app.command()
@@ -228,70 +216,13 @@ def amend(
 ) -> None:
     """Begin an amendment of an active contract; it is prepared, signed and activated like a new one."""
     kind = RequestKind.AMENDMENT
-    _step(context, lambda office: office.desk.change(number, kind, actor, tariff_class=tariff, customer_name=name))
+    step(context, lambda office: office.desk.change(number, kind, actor, tariff_class=tariff, customer_name=name))
 
 
 @app.command()
 def terminate(context: typer.Context, number: Number, actor: Actor = DEFAULT_ACTOR) -> None:
     """Begin the termination of an active contract."""
-    _step(context, lambda office: office.desk.change(number, RequestKind.TERMINATION, actor))
-
-
-@app.command()
-def show(context: typer.Context, number: Number) -> None:
-    """A request with its clock and its history."""
-
-    async def work(office: Office) -> None:
-        request = await office.desk.request(number)
-        _tell(office, request)
-        table = Table("#", "time", "action", "actor", "document", "note")
-        for event in await office.desk.history(number):
-            note = str(event.details.get("reason", ""))[:60]
-            digest = event.document_sha256[:12]
-            table.add_row(str(event.sequence), local_text(event.time), event.action, event.actor, digest, note)
-        console.print(table)
-
-    _run(context, work)
-
-
-@app.command("list")
-def list_requests(
-    context: typer.Context,
-    state: Annotated[list[State] | None, typer.Option(help="Only these states; repeat.")] = None,
-) -> None:
-    """All requests."""
-
-    async def work(office: Office) -> None:
-        table = Table("number", "kind", "state", "customer", "metering point", "tariff", "meter", "waits for")
-        for row in await asyncio.to_thread(office.desk.store.records, tuple(state or ())):
-            meter = "" if row.meter_serial is None else str(row.meter_serial)
-            cells = (row.request, row.kind, row.state, row.customer, row.metering_point, row.tariff_class, meter)
-            table.add_row(*cells, row.waiting[:40])
-        console.print(table)
-
-    _run(context, work)
-
-
-@app.command()
-def verify(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    at: At = "",
-    as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    buyer_only: Annotated[bool, typer.Option(help="The seller has not signed yet.")] = False,
-) -> None:
-    """Verify a signed file from its own evidence, offline. Exit code 0 valid, 1 invalid, 2 unclear, 3 unreadable."""
-    with told_failures():
-        settings, trust = settings_and_trust(settings_path(config_of(context)))
-        seller = {} if buyer_only else {SELLER_FIELD: settings.seller.identity}
-        holders = {BUYER_FIELD: "", **seller}
-        verdict = asyncio.run(verify_content(file.read_bytes(), trust, _time(at), holders=holders))
-    if as_data:
-        typer.echo(json.dumps(as_json(verdict), ensure_ascii=False, indent=1))
-    else:
-        for line in sentences(verdict):
-            console.print(line, markup=False)
-    raise typer.Exit(verdict.outcome.exit_code)
+    step(context, lambda office: office.desk.change(number, RequestKind.TERMINATION, actor))
 
 
 @app.command()
@@ -304,7 +235,7 @@ def renew(context: typer.Context, actor: Actor = "night") -> None:
         for number, reason in outcome.not_renewed:
             console.print(f"  {number}: {reason}", markup=False)
 
-    _run(context, work)
+    run(context, work)
 
 
 @app.command()
@@ -318,64 +249,7 @@ def night(context: typer.Context, actor: Actor = "night") -> None:
         console.print(f"{len(day.reminded)} reminded, {len(day.expired)} expired, {len(renewal.renewed)} renewed")
         _tell_batch(again)
 
-    _run(context, work)
-
-
-@app.command()
-def valid(context: typer.Context, point: Annotated[str, typer.Argument(help="Metering point.")], at: At = "") -> None:
-    """The contract that holds for a metering point: what billing asks. Exit code 1 when there is none."""
-
-    async def work(office: Office) -> bool:
-        row = await office.desk.valid_contract(point, _time(at))
-        if row is not None:
-            registers = ", ".join(f"{code} = {value}" for code, value in row.start_registers.items())
-            console.print(f"{row.request}: {row.customer}, {row.tariff_class}, meter {row.meter_serial}, {registers}")
-        return row is not None
-
-    if not _run(context, work):
-        console.print(f"No contract holds for {point}.")
-        raise typer.Exit(1)
-
-
-@app.command()
-def unbound(context: typer.Context, at: At = "") -> None:
-    """Metering points with a meter and without a valid contract. Exit code 1 when there are any."""
-
-    async def work(office: Office) -> int:
-        points = await asyncio.to_thread(office.desk.store.points_without_contract, _time(at))
-        for point in points[:50]:
-            console.print(point, markup=False)
-        console.print(f"{len(points)} metering points without a valid contract")
-        return len(points)
-
-    if _run(context, work):
-        raise typer.Exit(1)
-
-
-@app.command()
-def export(context: typer.Context, number: Number, to: Annotated[Path, typer.Option(help="Folder.")]) -> None:
-    """Write one contract as a folder that proves itself."""
-
-    async def work(office: Office) -> None:
-        console.print(f"Written: {await contract_export.export(office.desk, number, to)}")
-
-    _run(context, work)
-
-
-@app.command("archive")
-def check_archive(context: typer.Context) -> None:
-    """Check the hash chain and every object of the archive. Exit code 1 when something was changed."""
-
-    async def work(office: Office) -> bool:
-        verdict = office.desk.archive.verify()
-        console.print(f"{verdict.chain.entries} entries, {verdict.objects} objects, head {verdict.chain.head}")
-        for fault in (verdict.chain.broken, *verdict.faults):
-            if fault:
-                console.print(fault, markup=False)
-        return verdict.intact
-
-    if not _run(context, work):
-        raise typer.Exit(1)
+    run(context, work)
 
 
 @app.command()
@@ -385,54 +259,15 @@ def rehearse(context: typer.Context) -> None:
         asyncio.run(rehearse_contract(config_of(context), lambda line: console.print(line, markup=False)))
 
 
-def _run(context: typer.Context, work: Callable[[Office], Awaitable[T]]) -> T:
-    async def inside() -> T:
-        async with opened(config_of(context)) as office:
-            return await work(office)
-
-    with told_failures():
-        return asyncio.run(inside())
-    raise AssertionError("told_failures ends the program on failure")
-
-
-def _step(context: typer.Context, work: Callable[[Office], Awaitable[SupplyRequest]]) -> None:
-    async def told(office: Office) -> None:
-        _tell(office, await work(office))
-
-    _run(context, told)
-
-
 def _batch(context: typer.Context, actor: str) -> None:
     async def work(office: Office) -> None:
         rows = await asyncio.to_thread(office.desk.store.records, (State.BUYER_SIGNED,))
         _tell_batch(await office.execution.sign_batch([row.request for row in rows], actor))
 
-    _run(context, work)
+    run(context, work)
 
 
 def _tell_batch(outcome: BatchOutcome) -> None:
     console.print(f"{len(outcome.signed)} signed, {len(outcome.waiting)} waiting, {len(outcome.refused)} refused")
     for number, reason in (*outcome.waiting, *outcome.refused):
         console.print(f"  {number}: {reason}", markup=False)
-
-
-def _tell(office: Office, request: SupplyRequest) -> None:
-    end = office.desk.deadline(request)
-    left = working_days_left(vietnam(), now_us(), end.day)
-    clock = f"due {end.day}{' (provisional)' if end.provisional else ''}, {left} working days left"
-    console.print(
-        f"{request.number} · {request.customer.name} · {request.supply.metering_point} · {request.state} · {clock}"
-    )
-    if request.waiting:
-        console.print(f"  waits since {local_text(request.waiting_since or 0)}: {request.waiting}", markup=False)
-
-
-def _time(text: str) -> int:
-    if not text:
-        return now_us()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ActionRefused(f"{text!r} is no date") from None
-    aware: Any = moment if moment.tzinfo else moment.replace(tzinfo=INDOCHINA)
-    return int(aware.timestamp() * 1_000_000)

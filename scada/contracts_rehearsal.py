@@ -1,5 +1,6 @@
 """One sample contract from application to active, told step by step: proof that an installation can do it."""
 
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,7 +18,6 @@ from scada.pki import servers
 from scada.pki.profiles import SIGNER, Subject
 
 BUYER = Customer("Khách hàng mẫu 01", "CCCD:001000000001", "Phường Mẫu, Thái Nguyên")
-PASSPHRASE = "rehearsal"
 SAMPLE_SERIAL = 700_000_001
 
 
@@ -28,7 +28,8 @@ async def rehearse(config: Config, tell: Callable[[str], None]) -> None:
     pki = pki_folder.load(config.var / "pki")
     buyer = pki.issue(Subject(BUYER.name, BUYER.identity), SIGNER, now_us())
     pki_folder.save(pki, config.var / "pki")
-    signer = keys.key_file(buyer.pkcs12(PASSPHRASE), PASSPHRASE)
+    passphrase = secrets.token_hex(16)
+    signer = keys.key_file(buyer.pkcs12(passphrase), passphrase)
     with ExitStack() as stack:
         if not _answers(pki.base_url):
             listener = servers.listening_socket(int(pki.base_url.rsplit(":", 1)[1]))
