@@ -6,11 +6,8 @@ ALTER TABLE meter ADD COLUMN end_registers   jsonb NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN meter.transformer IS 'Distribution transformer that supplies it; empty when unknown. Outages are grouped by it.';
 COMMENT ON COLUMN meter.start_registers IS 'By OBIS code, Wh or varh, as read when it was installed.';
 COMMENT ON COLUMN meter.end_registers IS 'The same when it was removed.';
--- A meter that left its point must come back under another row, and never stand at two points at once.
-ALTER TABLE meter ADD CONSTRAINT meter_stands_at_one_point EXCLUDE USING gist
-    (serial WITH =, tstzrange(installed_at, removed_at) WITH &&);
-ALTER TABLE meter ADD CONSTRAINT meter_point_has_one_meter EXCLUDE USING gist
-    (metering_point WITH =, tstzrange(installed_at, removed_at) WITH &&);
+CREATE INDEX meter_serial_history ON meter (serial, installed_at);
+CREATE INDEX meter_point_history ON meter (metering_point, installed_at);
 
 CREATE TABLE customer_point (
     metering_point text PRIMARY KEY,
