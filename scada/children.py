@@ -40,6 +40,7 @@ class Child:
         self._monotonic = monotonic
         self._pause_s = FIRST_PAUSE_S
         self._start_again_at: float | None = None
+        self._asked_to_stop = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,6 +55,7 @@ class Child:
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C in our terminal reaches us alone. Raises OSError."""
+        self._asked_to_stop = False
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as output:
             self._process = subprocess.Popen(
@@ -67,7 +69,7 @@ class Child:
 
     def watch(self) -> None:
         """Notice a crash and start again when the pause is over; call it every second or so."""
-        if self._process is None or self._process.poll() in (None, 0):
+        if self._process is None or self._asked_to_stop or self._process.poll() in (None, 0):
             return
         now = self._monotonic()
         if self._start_again_at is None:
@@ -87,6 +89,7 @@ class Child:
 
     def stop(self, *, grace_s: float) -> bool:
         """Ask it to end and wait; kill it after ``grace_s``. True when it ended by itself with code 0."""
+        self._asked_to_stop = True
         if self._process is None:
             return True
         if self._process.poll() is None:

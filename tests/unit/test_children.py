@@ -73,6 +73,18 @@ def test_a_clean_end_is_no_crash(tmp_path: Path, clockwork: Clockwork) -> None:
     assert child.stop(grace_s=5)
 
 
+def test_a_child_that_was_stopped_before_it_could_listen_is_not_started_again(
+    tmp_path: Path, clockwork: Clockwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = Child(python("importing", "import time; time.sleep(60)"), tmp_path, clockwork)
+    child.start()
+    assert not child.stop(grace_s=5), "a signal ended it"
+    child.watch()
+    clockwork.now = 100.0
+    child.watch()
+    assert (child.restarts, child.pid, caplog.messages) == (0, None, [])
+
+
 def test_a_child_that_ignores_the_request_is_killed(
     tmp_path: Path, clockwork: Clockwork, caplog: pytest.LogCaptureFixture
 ) -> None:
