@@ -13,16 +13,20 @@ from typing import Self
 from historian import writing
 from historian.account import Entry, IngestAccount
 from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink
+from historian.instants import instant
 from historian.quarantine import quarantine_row, quarantined_rows, storable
 from historian.queries import query
 from historian.routing import Router
 from scada.model.errors import RowsRejected
 from scada.model.point import Point
-from scada.model.ports import Clock, MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
+from scada.model.ports import NOT_REMOVED, Clock, MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
 from scada.model.reading import MeterEventArray, ReadingArray
 from scada.model.sample import SampleArray
 
 QUARANTINE_LIMIT = 10_000
+
+REMOVED_LATELY_US = 70 * 86_400_000_000
+"""Late readings of a removed meter are taken as long as any meter's memory lasts, and some days more."""
 
 
 class HistorianStore:
@@ -133,9 +137,10 @@ class HistorianStore:
         self._reading_account.committed(work)
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:
-        """All meters that are installed now, by id. Raises StoreUnavailable."""
+        """All meters that are installed now or were lately, by id. Raises StoreUnavailable."""
+        about = {"not_removed": NOT_REMOVED, "since": instant(self._clock() - REMOVED_LATELY_US)}
         with self._link.transaction() as connection:
-            rows = connection.execute(query("registered_meters")).fetchall()
+            rows = connection.execute(query("registered_meters"), about).fetchall()
         return [RegisteredMeter(*row) for row in rows]
 
     def close(self) -> None:

@@ -157,7 +157,7 @@ class HeadEnd:
             late=account.late,
             doubtful={word: count for word, count in account.doubtful.items() if count},
             events=self._event_account,
-            meters_registered=len(latest.registry),
+            meters_registered=latest.registry.installed,
             meters_heard=latest.meters_heard,
             meters_out=self._outages.by_feeder(),
             concentrators_online=sum(state == "online" for state in list(self._concentrators.values())),

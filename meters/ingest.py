@@ -27,7 +27,7 @@ from meters.payload import (
 from meters.registry import UNKNOWN, Registry
 from meters.rejection import BY_REASON_CODE, Reason, Rejected
 from meters.topic import Subject, Topic, read_topic
-from meters.validate import Candidates, Limits, judge, misaligned, not_for_billing
+from meters.validate import Candidates, Limits, judge, misaligned, not_for_billing, not_installed_at
 from scada.model.ports import Quarantined
 from scada.model.reading import METER_EVENT, READING, MeterEventArray, Method, QualityFlag, ReadingArray
 
@@ -191,7 +191,7 @@ def _accept_readings(
     opened: _Opened, registry: Registry, limits: Limits
 ) -> tuple[ReadingArray, NDArray[np.intp], NDArray[np.intp]]:
     rows, source, place = _in_order_of_arrival(opened)
-    position = registry.locate(rows["serial"])
+    position = registry.locate(rows["serial"], rows["time"])
     codes = judge(Candidates(rows, position, registry, limits))
     _refuse_rows(opened, codes, source, place)
     accepted = codes == 0
@@ -242,7 +242,8 @@ def _accept_events(
     opened: _Opened, registry: Registry, limits: Limits
 ) -> tuple[MeterEventArray, NDArray[np.intp], NDArray[np.intp]]:
     serials = np.array([event.serial for event in opened.events], dtype=np.int64)
-    positions = registry.locate(serials)
+    times = np.array([event.time for event in opened.events], dtype=np.int64)
+    positions = registry.locate(serials, times)
     accepted: list[int] = []
     for number, (event, position) in enumerate(zip(opened.events, positions.tolist(), strict=True)):
         reason = _judge_event(event, position, registry, limits)
@@ -267,4 +268,6 @@ def _judge_event(event: IncomingEvent, position: int, registry: Registry, limits
         return Reason.IN_FUTURE
     if event.time < limits.oldest:
         return Reason.TOO_OLD
+    if not_installed_at(np.array([event.time]), np.array([position]), registry)[0]:
+        return Reason.NOT_INSTALLED
     return None if 1 <= event.code <= 255 and event.seq >= 0 else Reason.OUT_OF_RANGE

@@ -22,7 +22,7 @@ class Latest:
     def rebased(self, registry: Registry) -> "Latest":
         """The same marks by the positions of another registry; meters it does not have are forgotten."""
         fresh = Latest(registry)
-        places = registry.locate(self.registry.serial)
+        places = registry.locate(self.registry.serial, self.registry.since)
         kept = places != UNKNOWN
         fresh.time[places[kept]] = self.time[kept]
         return fresh

@@ -28,7 +28,7 @@ class Outages:
     def rebased(self, registry: Registry) -> "Outages":
         """The same knowledge by the positions of another registry."""
         fresh = Outages(registry)
-        places = registry.locate(self.registry.serial)
+        places = registry.locate(self.registry.serial, self.registry.since)
         kept = places != UNKNOWN
         fresh.time[places[kept]] = self.time[kept]
         fresh.is_out[places[kept]] = self.is_out[kept]

@@ -21,6 +21,9 @@ from scada.model.reading import NOT_FOR_BILLING
 MARGIN_DAYS = 7
 """A reading may be read from the meter's memory on its last day and then wait for a link: the memory plus a week."""
 
+INSTALLATION_MARGIN_US = 86_400_000_000
+"""Lists tell the day of an installation, not always the hour."""
+
 ALIGNMENT_S = 30
 """Rule V3: an interval ends on a multiple of its length, give or take this."""
 
@@ -83,6 +86,20 @@ def wrong_metering_point(c: Candidates) -> _BoolArray:
     return np.asarray(c.registry.point_check[c.position] != c.rows["point_check"])
 
 
+def not_installed(c: Candidates) -> _BoolArray:
+    """The interval ended before the meter was installed or after it was removed, by more than a day (V1, V22)."""
+    if not len(c.registry):
+        return np.zeros(len(c.rows), dtype=np.bool_)
+    return not_installed_at(c.rows["time"], c.position, c.registry)
+
+
+def not_installed_at(times: NDArray[np.int64], position: NDArray[np.intp], registry: Registry) -> _BoolArray:
+    """True where a time lies outside an installation, by more than INSTALLATION_MARGIN_US."""
+    early = times < registry.since[position] - INSTALLATION_MARGIN_US
+    late = times > registry.until[position] + INSTALLATION_MARGIN_US
+    return np.asarray((position != UNKNOWN) & (early | late))
+
+
 def in_future(c: Candidates) -> _BoolArray:
     """The interval ends later than now plus the tolerance."""
     return c.rows["time"] > c.limits.latest
@@ -123,6 +140,7 @@ RULES: tuple[tuple[Reason, Callable[[Candidates], _BoolArray]], ...] = (
     (Reason.WRONG_METERING_POINT, wrong_metering_point),
     (Reason.IN_FUTURE, in_future),
     (Reason.TOO_OLD, too_old),
+    (Reason.NOT_INSTALLED, not_installed),
     (Reason.NEGATIVE, negative),
     (Reason.OUT_OF_RANGE, out_of_range),
 )

@@ -213,3 +213,28 @@ GROUP BY m.unit ORDER BY m.unit;
 -- name: snapshots_in
 -- Boundaries that have a snapshot in a span.
 SELECT DISTINCT time FROM register WHERE time >= %(since)s AND time <= %(until)s ORDER BY time;
+
+-- name: remove_meter
+-- A meter leaves its metering point, with the registers read at that moment.
+UPDATE meter SET removed_at = %(at)s, end_registers = %(end_registers)s
+WHERE serial = %(old_serial)s AND metering_point = %(metering_point)s AND removed_at IS NULL AND installed_at < %(at)s
+RETURNING id;
+
+-- name: stands_elsewhere
+-- Where a meter stands, or stood until after an instant.
+SELECT metering_point FROM meter
+WHERE serial = %(new_serial)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(at)s LIMIT 1;
+
+-- name: install_in_place
+-- Another meter takes the place of one that was removed: the same point, concentrator, feeder, transformer and class.
+INSERT INTO meter
+    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model,
+    start_registers)
+SELECT %(new_serial)s, metering_point, unit, concentrator, feeder, class, %(multiplier)s, %(digits)s, %(at)s, transformer,
+    %(model)s, %(start_registers)s
+FROM meter WHERE id = %(id)s;
+
+-- name: installation_history
+-- Which meters stood at a metering point, oldest first.
+SELECT serial, installed_at, removed_at, multiplier, digits, start_registers, end_registers
+FROM meter WHERE metering_point = %(metering_point)s ORDER BY installed_at;

@@ -18,7 +18,7 @@ class SupplyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SupplyOutcome:
-    """``ending``: done, refused or unknown · ``why``: in words when not done · ``state``: what the meter says, or ''."""
+    """``ending``: done, refused or unknown · ``why``: in words when not done · ``state``: what it says, or ''."""
 
     serial: int
     ending: str

@@ -25,15 +25,24 @@ class MeterEventOutcome:
     duplicate: int
 
 
+NOT_REMOVED = 2**62
+"""``removed_at`` of a meter that is installed now."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredMeter:
-    """What the head-end needs to know of an installed meter."""
+    """What the head-end needs to know of a meter at one metering point; a meter that moved is there twice.
+
+    Installed in [installed_at, removed_at), µs since 1970 UTC.
+    """
 
     id: int
     serial: int
     metering_point: str
     feeder: str = ""
     """Load behind which it is connected (``TN07/473``), or '' when unknown: outages are counted by it."""
+    installed_at: int = 0
+    removed_at: int = NOT_REMOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class ReadingStore(Protocol):
         ...
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:
-        """All meters that may deliver readings now. Raises StoreUnavailable."""
+        """All meters that may deliver readings now, also late ones of meters removed since. Raises StoreUnavailable."""
         ...
 
 

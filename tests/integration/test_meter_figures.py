@@ -8,12 +8,14 @@ import numpy as np
 import psycopg
 import pytest
 
+from historian.exchange import ExchangeImport, Installation, import_exchanges, installations
 from historian.figures import Grouping, MeterFigures, Snapshot
 from historian.outages import OutageStore, StoredOutage
 from historian.registry import import_meters
 from historian.store import HistorianStore
 from scada.meterjobs import NEAREST_S, group_outages, keep_snapshots, midnights
-from scada.model.errors import ConfigurationError
+from scada.model.errors import ConfigurationError, Fault
+from scada.model.ports import NOT_REMOVED
 from scada.model.reading import METER_EVENT, READING
 
 pytestmark = pytest.mark.integration
@@ -144,3 +146,50 @@ def test_what_meters_say_of_their_supply_becomes_outages(meters: str) -> None:
         StoredOutage("TN01/471", "", MIDNIGHT + 3600 * second, None, 1, 1),
         StoredOutage("TN01/471", "T3", MIDNIGHT, MIDNIGHT + 620 * second, 2, 0),
     )
+
+
+EXCHANGES = "metering_point,old_serial,end_import_wh,new_serial,start_import_wh,multiplier,digits,exchanged_at\n"
+
+
+def test_an_exchange_keeps_both_registers_and_both_meters(meters: str, tmp_path: Path) -> None:
+    file = tmp_path / "exchanges.csv"
+    file.write_text(
+        EXCHANGES
+        + "P0001,1,99850000,77,120000,1,6,2026-05-20T09:00:00+07:00\n"
+        + "P0002,1,5,78,0,1,6,2026-05-20T09:00:00+07:00\n"
+        + "P0003,3,5,4,0,1,6,2026-05-20T09:00:00+07:00\n"
+        + "P0005,5,-5,79,0,1,6,2026-05-20T09:00:00+07:00\n"
+        + "P0006,6,5,80,0,1,6,2026-05-20T09:00:00\n"
+        + "P0007,7,5,81,0,1,6,2024-05-20T09:00:00+07:00\n",
+        encoding="utf-8",
+    )
+    name = str(file)
+    expected = ExchangeImport(
+        1,
+        (
+            Fault(name, "line 3", "serial 1 is not installed at P0002 before that time"),
+            Fault(name, "line 4", "serial 4 stands at P0004 at that time"),
+            Fault(name, "line 5", "end_import_wh '-5' is no whole number from 0 to 1000000000000000"),
+            Fault(name, "line 6", "exchanged_at '2026-05-20T09:00:00' has no zone"),
+            Fault(name, "line 7", "serial 7 is not installed at P0007 before that time"),
+        ),
+    )
+    assert import_exchanges(meters, file, dry_run=True) == expected
+    assert len(installations(meters, "P0001")) == 1
+    assert import_exchanges(meters, file) == expected
+    at = round(datetime(2026, 5, 20, 2, tzinfo=UTC).timestamp()) * 1_000_000
+    installed = round(datetime(2024, 12, 31, 17, tzinfo=UTC).timestamp()) * 1_000_000
+    assert installations(meters, "P0001") == (
+        Installation(1, installed, at, 1, 6, {}, {"1-0:1.8.0": 99_850_000}),
+        Installation(77, at, None, 1, 6, {"1-0:1.8.0": 120_000}, {}),
+    )
+    with HistorianStore(meters, worker="test", clock=lambda: NOW) as store:
+        known = {each.serial: (each.installed_at, each.removed_at) for each in store.registered_meters()}
+    assert (known[1], known[77]) == ((installed, at), (at, NOT_REMOVED))
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(meters: str, tmp_path: Path) -> None:
+    file = tmp_path / "more.csv"
+    file.write_text(HEADER + "11,P0011,PN01,,,pv,1,6,2026-01-01T00:00:00+07:00,\n", encoding="utf-8")
+    assert import_meters(meters, file, dry_run=True).added == 1
+    assert import_meters(meters, file).added == 1

@@ -52,6 +52,33 @@ def test_two_meters_of_one_serial_or_id_are_refused() -> None:
         build_registry([RegisteredMeter(1, 10, "A"), RegisteredMeter(1, 11, "B")])
 
 
+def test_whose_a_reading_of_a_moved_meter_is_depends_on_its_time() -> None:
+    day = 86_400_000_000
+    moved = [
+        RegisteredMeter(1, 10, "A", installed_at=0, removed_at=5 * day),
+        RegisteredMeter(2, 10, "B", installed_at=7 * day, removed_at=9 * day),
+        RegisteredMeter(3, 10, "C", installed_at=9 * day),
+        RegisteredMeter(4, 11, "D"),
+    ]
+    registry = build_registry(moved[::-1])
+    asked = times(-day, 0, 4 * day, 6 * day, 7 * day, 9 * day - 1, 9 * day, 99 * day)
+    places = registry.locate(np.full(8, 10, dtype=np.int64), asked)
+    assert registry.id[places].tolist() == [1, 1, 1, 1, 2, 2, 3, 3]
+    assert registry.id[registry.locate(times(10, 11))].tolist() == [3, 4]
+    assert registry.locate(times(9, 12), times(0, 0)).tolist() == [UNKNOWN, UNKNOWN]
+    assert (registry.installed, registry.places) == (2, 3)
+
+
+def test_marks_of_a_moved_meter_stay_with_each_of_its_places() -> None:
+    here = RegisteredMeter(1, 10, "A", installed_at=0, removed_at=50)
+    there = RegisteredMeter(2, 10, "B", installed_at=50)
+    latest = Latest(build_registry([here]))
+    latest.advance(positions(0), times(40))
+    again = latest.rebased(build_registry([here, there]))
+    assert again.time[again.registry.id == 1].tolist() == [40]
+    assert again.meters_heard == 1
+
+
 # -- newest readings
 
 

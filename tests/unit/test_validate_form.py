@@ -18,6 +18,7 @@ from meters.validate import (
     misaligned,
     not_for_billing,
 )
+from scada.model.ports import NOT_REMOVED, RegisteredMeter
 from scada.model.reading import READING
 from tests.fakes_meters import NOW, meters, point_of, serial_of
 
@@ -116,8 +117,23 @@ def test_every_rule_has_fired_in_these_examples() -> None:
         Reason.WRONG_METERING_POINT,
         Reason.IN_FUTURE,
         Reason.TOO_OLD,
+        Reason.NOT_INSTALLED,
         Reason.NEGATIVE,
     }
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "reason"),
+    [
+        (NOW + DAY, NOT_REMOVED, None),
+        (NOW + DAY + 1, NOT_REMOVED, Reason.NOT_INSTALLED),
+        (0, NOW - DAY, None),
+        (0, NOW - DAY - 1, Reason.NOT_INSTALLED),
+    ],
+)
+def test_a_meter_counts_where_it_is_installed_give_or_take_a_day(since: int, until: int, reason: Reason | None) -> None:
+    registry = build_registry([RegisteredMeter(3, serial_of(3), point_of(3), "", since, until)])
+    assert verdict(row(), registry=registry) == [reason]
 
 
 def test_identity_is_told_before_time_and_time_before_value() -> None:

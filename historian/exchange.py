@@ -1,0 +1,160 @@
+"""Exchanges of meters: the old one leaves with its end registers, the new one begins with its start registers.
+
+Knows the columns of a list of exchanges and what makes a row unusable; one bad row costs that row only. What was used
+across an exchange is (end of the old − its last boundary) + (next boundary − start of the new): without both registers
+the swap would look like huge negative energy, so a row without them is refused.
+
+The list is CSV (UTF-8, comma, one header line) with the columns of ``COLUMNS``, in any order; others are ignored.
+``exchanged_at`` is ISO 8601 with an offset, registers are Wh; ``multiplier`` is CT × VT of the new meter.
+"""
+
+import contextlib
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from psycopg.types.json import Jsonb
+
+from historian.connection import Connection, DatabaseLink
+from historian.instants import microseconds
+from historian.queries import query
+from scada.model.errors import ConfigurationError, Fault
+
+COLUMNS = (
+    "metering_point",
+    "old_serial",
+    "end_import_wh",
+    "new_serial",
+    "start_import_wh",
+    "multiplier",
+    "digits",
+    "exchanged_at",
+)
+IMPORT_TOTAL = "1-0:1.8.0"
+EXCHANGE_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeImport:
+    """What became of a list: done + one fault for each line that was not."""
+
+    done: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One meter at a metering point, µs; ``removed_at`` None while it stands there. Registers by OBIS code."""
+
+    serial: int
+    installed_at: int
+    removed_at: int | None
+    multiplier: int
+    digits: int
+    start_registers: Mapping[str, int]
+    end_registers: Mapping[str, int]
+
+
+class _Undone(Exception):
+    """Everything was done to see what would happen; the transaction is undone."""
+
+
+def import_exchanges(dsn: str, path: Path, *, dry_run: bool = False) -> ExchangeImport:
+    """Read a list of exchanges and carry it out. ``dry_run``: tell the same and change nothing.
+
+    Raises StoreUnavailable, or ConfigurationError when the file cannot be read or lacks columns.
+    """
+    rows, faults = _read(path)
+    done = 0
+    link = DatabaseLink(dsn, application="scada exchanges", limit_s=EXCHANGE_LIMIT_S)
+    with link, contextlib.suppress(_Undone), link.transaction() as connection:
+        for line, row in rows:
+            why = _exchange(connection, row)
+            if why:
+                faults.append(Fault(str(path), f"line {line}", why))
+            done += not why
+        if dry_run:
+            raise _Undone
+    return ExchangeImport(done, tuple(sorted(faults)))
+
+
+def installations(dsn: str, metering_point: str) -> tuple[Installation, ...]:
+    """Which meters stood at a metering point, oldest first. Raises StoreUnavailable."""
+    link = DatabaseLink(dsn, application="scada installations", limit_s=EXCHANGE_LIMIT_S)
+    with link, link.transaction() as connection:
+        rows = connection.execute(query("installation_history"), {"metering_point": metering_point}).fetchall()
+    return tuple(
+        Installation(
+            serial,
+            microseconds(since),
+            None if until is None else microseconds(until),
+            multiplier,
+            digits,
+            start,
+            end,
+        )
+        for serial, since, until, multiplier, digits, start, end in rows
+    )
+
+
+def _exchange(connection: Connection, row: Mapping[str, object]) -> str:
+    """Carry out one exchange; what is wrong with it, or ''. A refused one leaves nothing behind."""
+    there = connection.execute(query("stands_elsewhere"), row).fetchone()
+    if there is not None:
+        return f"serial {row['new_serial']} stands at {there[0]} at that time"
+    removed = connection.execute(query("remove_meter"), row).fetchone()
+    if removed is None:
+        return f"serial {row['old_serial']} is not installed at {row['metering_point']} before that time"
+    connection.execute(query("install_in_place"), {**row, "id": removed[0]})
+    return ""
+
+
+def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, object]]], list[Fault]]:
+    usable: list[tuple[int, Mapping[str, object]]] = []
+    faults: list[Fault] = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigurationError([Fault(str(path), name, "the column is missing") for name in missing])
+            for line, text in enumerate(reader, start=2):
+                row = _parse({name: (text[name] or "").strip() for name in COLUMNS}, (text.get("model") or "").strip())
+                if isinstance(row, str):
+                    faults.append(Fault(str(path), f"line {line}", row))
+                else:
+                    usable.append((line, row))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError([Fault(str(path), "", f"cannot be read: {error}")]) from error
+    return usable, faults
+
+
+def _parse(text: Mapping[str, str], model: str) -> Mapping[str, object] | str:
+    numbers: dict[str, int] = {}
+    for name, lowest, highest in (
+        ("old_serial", 1, 2**63 - 1),
+        ("new_serial", 1, 2**63 - 1),
+        ("end_import_wh", 0, 10**15),
+        ("start_import_wh", 0, 10**15),
+        ("multiplier", 1, 2**31 - 1),
+        ("digits", 1, 15),
+    ):
+        if not (text[name].isascii() and text[name].isdecimal() and lowest <= int(text[name]) <= highest):
+            return f"{name} {text[name]!r} is no whole number from {lowest} to {highest}"
+        numbers[name] = int(text[name])
+    try:
+        at = datetime.fromisoformat(text["exchanged_at"])
+    except ValueError:
+        return f"exchanged_at {text['exchanged_at']!r} is no ISO 8601 time"
+    if at.tzinfo is None:
+        return f"exchanged_at {text['exchanged_at']!r} has no zone"
+    return {
+        **numbers,
+        "metering_point": text["metering_point"],
+        "model": model,
+        "at": at,
+        "end_registers": Jsonb({IMPORT_TOTAL: numbers["end_import_wh"]}),
+        "start_registers": Jsonb({IMPORT_TOTAL: numbers["start_import_wh"]}),
+    }
