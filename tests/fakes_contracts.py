@@ -72,7 +72,7 @@ def world() -> Iterator[World]:
         roots=(asn1(pki.root.identity),),
         intermediates=(asn1(pki.people.identity), asn1(pki.time.identity)),
         tsa_url=f"{pki.base_url}/tsa",
-        fetch_limit_s=2.0,
+        fetch_limit_s=20.0,
     )
     with servers.served(servers.application(pki, doors, clock), listener):
         yield World(pki, doors, clock, trust, (pki.time_stamper, pki.responders))

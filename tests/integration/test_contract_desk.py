@@ -183,11 +183,11 @@ async def test_the_buyer_signs_at_a_remote_service(office: Office) -> None:
     listener = servers.listening_socket()
     with servers.served(service.application(), listener):
         where = RemoteCredential(servers.base_url(listener), "sample", "token-1", "4711")
-        async with remote(where, 5.0) as signer:
+        async with remote(where, 20.0) as signer:
             await office.execution.sign_as_buyer(number, signer, ACTOR)
         assert (await office.desk.request(number)).state is State.BUYER_SIGNED
         other = await office.prepared()
-        async with remote(replace(where, pin="0000"), 5.0) as signer:
+        async with remote(replace(where, pin="0000"), 20.0) as signer:
             with pytest.raises(NotAccepted) as refused:
                 await office.execution.sign_as_buyer(other, signer, ACTOR)
         assert [found.reason for found in refused.value.findings] == [Reason.REMOTE_SIGNING_FAILED]

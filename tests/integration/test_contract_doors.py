@@ -132,7 +132,10 @@ def routes(around: World, tmp_path: Path) -> Iterator[list[BaseRoute]]:
 def client(routes: list[BaseRoute]) -> Iterator[httpx.Client]:
     listener = servers.listening_socket()
     where = servers.base_url(listener)
-    with servers.served(Starlette(routes=routes), listener), httpx.Client(base_url=where, trust_env=False) as made:
+    with (
+        servers.served(Starlette(routes=routes), listener),
+        httpx.Client(base_url=where, trust_env=False, timeout=60) as made,
+    ):
         yield made
 
 
