@@ -24,10 +24,12 @@ from scada.tables import refuse_faults
 from simulators.field import Field, FieldPlan, chosen_stations, load_maps
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_run import FleetPlan, fleet_of, make_publisher, serve_fleet
+from simulators.fleet_scenario import load_scenario
 from simulators.grid_solver import GridSolver
 from simulators.impairments import FaultSyntax, LinkFault, parse_fault
 from simulators.plant import Plant
 from simulators.registry_file import write_registry
+from simulators.station_scenario import StationFault, check_against, link_faults
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,6 +63,10 @@ ScenarioOption = Annotated[
     str, typer.Option("--scenario", help="What goes wrong: a name in simulators/scenarios, or a TOML file.")
 ]
 
+StimuliOption = Annotated[
+    Path | None, typer.Option("--stimuli", help="File (JSON) with values to show, for a point-to-point test.")
+]
+
 DEFAULT_FOLDER = SOURCE_ROOT / "substations"
 PASSWORD_VARIABLE = "SCADA_FIELD_PASSWORD"
 
@@ -77,6 +83,8 @@ def station(
     fault: FaultOption = None,
     ready_file: ReadyOption = None,
     state_file: StateOption = None,
+    scenario: ScenarioOption = "",
+    stimuli: StimuliOption = None,
 ) -> None:
     """One substation alone, with the whole province behind it."""
 
@@ -86,13 +94,16 @@ def station(
         (chosen,) = chosen_stations(province, (code,))
         port = _port_of(chosen, modbus_port, opcua_port)
         placed = replace(chosen, endpoint=replace(chosen.endpoint, host=host, port=port))
+        disturbed = _scenario(scenario, (placed,))
         plan = FieldPlan(
             stations=(placed,),
             maps=load_maps(folder, (placed,)),
             period_s=period,
-            faults=_faults(fault, (placed,)),
+            faults=(*_faults(fault, (placed,)), *link_faults(disturbed)),
             ready_file=ready_file,
             state_file=state_file,
+            scenario=disturbed,
+            stimuli=stimuli,
         )
         await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), None, stop)
 
@@ -117,6 +128,7 @@ def field(
     password_file: PasswordFileOption = None,
     capture_period: CaptureOption = 60,
     truth_file: TruthOption = None,
+    scenario: ScenarioOption = "",
 ) -> None:
     """All substations, and with --meters the fleet behind their feeders: an opened feeder's meters fall silent."""
 
@@ -126,18 +138,20 @@ def field(
         if base_port:
             province = readdressed(province, host=host, base_port=base_port)
         stations = chosen_stations(province, tuple(each.strip() for each in only.split(",") if each.strip()))
+        disturbed = _scenario(scenario, stations)
         plan = FieldPlan(
             stations=stations,
             maps=load_maps(folder, stations),
             period_s=period,
-            faults=_faults(fault, stations),
+            faults=(*_faults(fault, stations), *link_faults(disturbed)),
             ready_file=ready_file,
             state_file=state_file,
             truth_file=truth_file,
+            scenario=disturbed,
         )
         publisher = None
         if meters:
-            fleet = FleetPlan(meters, seed, mqtt_host, mqtt_port, mqtt_user, capture_period, truth_file)
+            fleet = FleetPlan(meters, seed, mqtt_host, mqtt_port, mqtt_user, capture_period, truth_file, scenario)
             publisher = make_publisher(fleet, province, _password(password_file))
         await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), publisher, stop)
 
@@ -215,6 +229,17 @@ def _faults(written: list[str] | None, stations: tuple[Station, ...]) -> tuple[L
         [Fault("--fault", each.station, "is not simulated") for each in faults if each.station not in simulated]
     )
     return faults
+
+
+def _scenario(name: str, stations: tuple[Station, ...]) -> tuple[StationFault, ...]:
+    """What a scenario does to the stations. Raises ConfigurationError for names that none of them has."""
+    if not name:
+        return ()
+    found: list[Fault] = []
+    disturbed = load_scenario(name).station
+    check_against(disturbed, stations, name, found)
+    refuse_faults(found)
+    return disturbed
 
 
 def _port_of(chosen: Station, modbus_port: int | None, opcua_port: int | None) -> int:

@@ -18,6 +18,7 @@ from scada.model.ports import Clock
 from scada.model.station import Protocol, Province, Station
 from scada.tables import refuse_faults
 from simulators.address_space import Nodes, standard_nodes
+from simulators.disturbance import Disturbance
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_run import tell_truth
 from simulators.impairments import LinkFault, impairment_at, next_change_s
@@ -25,15 +26,18 @@ from simulators.listening import listen
 from simulators.modbus_station import ModbusStation
 from simulators.opcua_station import OpcuaStation
 from simulators.orders import Action
-from simulators.plant import Plant, StationValues
+from simulators.plant import Plant
 from simulators.register_image import RegisterImage
 from simulators.relay import ImpairedLink
 from simulators.state_file import STATE_EVERY_S, write_json
+from simulators.station_scenario import StationFault
+from simulators.stimuli import StimuliFile
 from substations.adapters import bind, read_maps
 from substations.nodemap import StationNodes
 from substations.registermap import StationRegisters
 
 _FLEET_DRAIN_S: Final = 8.0
+_STIMULI_EVERY_S: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +60,8 @@ class FieldPlan:
     ready_file: Path | None = None
     state_file: Path | None = None
     truth_file: Path | None = None
+    scenario: tuple[StationFault, ...] = ()
+    stimuli: Path | None = None
 
 
 @dataclass(slots=True)
@@ -123,6 +129,7 @@ class Field:
         self._modbus: list[ModbusStation] = []
         self._opcua: dict[str, OpcuaStation] = {}
         self._links: list[ImpairedLink] = []
+        self._disturbance = Disturbance(plan.scenario, plan.stations, clock())
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving = False
@@ -157,6 +164,7 @@ class Field:
         for station in self.plan.stations:
             await self._start_station(station, shared)
         self.plant.advance(self._clock())
+        self._disturbance = Disturbance(self.plan.scenario, self.plan.stations, self._clock())
         await self._publish()
         if self._fleet is not None:
             self._fleet.start()
@@ -165,6 +173,8 @@ class Field:
         gc.freeze()
         self._tasks = [asyncio.create_task(self._keep_publishing(), name="plant")]
         self._tasks += [asyncio.create_task(self._impair(link), name=f"{link.station} link") for link in self._links]
+        if self.plan.stimuli is not None:
+            self._tasks.append(asyncio.create_task(self._take_stimuli(self.plan.stimuli), name="stimuli"))
         if self.plan.state_file is not None:
             self._tasks.append(asyncio.create_task(self._keep_state(self.plan.state_file), name="state"))
         self._serving = True
@@ -224,8 +234,9 @@ class Field:
         while True:
             due = max(due + int(self.plan.period_s * 1e6), self._clock())
             while (now := self._clock()) < due:
-                await self._wait_until(min(due, self.plant.next_event or due), now)
-                if self._wake.is_set() or (self.plant.next_event or due) <= self._clock():
+                event = min(each for each in (due, self.plant.next_event, self._disturbance.next_act) if each)
+                await self._wait_until(min(due, event), now)
+                if self._wake.is_set() or event <= self._clock() < due:
                     self._wake.clear()
                     await self._move_and_publish()
             await self._move_and_publish()
@@ -238,6 +249,8 @@ class Field:
             return
 
     async def _move_and_publish(self) -> None:
+        for act in self._disturbance.move(self.plant, self._clock()):
+            _log.info("scenario: %s %s %s", act.station, act.does, act.what)
         for change in self.plant.advance(self._clock()):
             _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
             if self._fleet is not None:
@@ -247,14 +260,24 @@ class Field:
     async def _publish(self) -> None:
         now = self._clock()
         for code, image in self._images.items():
-            shown: StationValues = self.plant.values(code)
-            image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
+            for shown in self._disturbance.frames(code, self.plant.values(code), now):
+                image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
         for code, server in self._opcua.items():
-            shown = self.plant.values(code)
-            self.account.opcua_changes += await server.refresh(
-                shown.points, shown.values, shown.quality, shown.times, now
-            )
+            for shown in self._disturbance.frames(code, self.plant.values(code), now):
+                self.account.opcua_changes += await server.refresh(
+                    shown.points, shown.values, shown.quality, shown.times, now
+                )
         self.account.refreshes += 1
+
+    async def _take_stimuli(self, path: Path) -> None:
+        file = StimuliFile(path)
+        while True:
+            news = file.news()
+            if news is not None:
+                self._disturbance.force(news.values)
+                await self._publish()
+                file.done(news)
+            await asyncio.sleep(_STIMULI_EVERY_S)
 
     async def _impair(self, link: ImpairedLink) -> None:
         begun = self._clock()

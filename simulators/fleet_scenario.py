@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scada.model.errors import Fault
 from scada.tables import bounded, load_table, refuse_faults
+from simulators.station_scenario import StationFault, check_form
 
 SHIPPED = Path(__file__).resolve().parent / "scenarios"
 TO_THE_END_S = 1e9
@@ -56,6 +57,7 @@ class ScenarioFile:
     title_vi: str = ""
     title_en: str = ""
     fault: tuple[FleetFault, ...] = field(default_factory=tuple)
+    station: tuple[StationFault, ...] = field(default_factory=tuple)
 
 
 _NEEDS = {
@@ -81,6 +83,7 @@ def load_scenario(name: str) -> ScenarioFile:
             found.append(Fault(path.name, f"fault[{number}].{_NEEDS[each.kind]}", f"is needed for {each.kind}"))
         if each.until_s <= each.from_s:
             found.append(Fault(path.name, f"fault[{number}].until_s", "is not after from_s"))
+    check_form(scenario.station if scenario else (), path.name, found)
     refuse_faults(found)
     assert scenario is not None
     return scenario

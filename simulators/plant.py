@@ -78,6 +78,7 @@ class Plant:
             for station in province.stations
             for address in (station.common_address << 16,)
         }
+        self._stuck: set[int] = set()
         self._now = now
         self._solved_at = now
         self._settle_taps()
@@ -148,9 +149,18 @@ class Plant:
         refused = refusal(self._bay_view(self._stations[station]), self.columns.devices[row], target)
         if refused is not None:
             return refused
-        self._switchgear.move(row, target, now)
+        if row not in self._stuck:
+            self._switchgear.move(row, target, now)
         self._refresh()
         return None
+
+    def stick(self, station: str, device: str, *, stuck: bool) -> None:
+        """Let a device accept orders and not move, as one with a broken drive does, or free it."""
+        row = self.columns.device_row[station, device]
+        if stuck:
+            self._stuck.add(row)
+        else:
+            self._stuck.discard(row)
 
     def signal(self, point: str) -> float:
         """The value of ``STATION/BAY/object``."""
