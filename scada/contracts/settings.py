@@ -58,7 +58,7 @@ class RuleSettings:
 class ContractSettings:
     """The whole file. Relative paths are relative to it."""
 
-    verify_url: str = "http://127.0.0.1:8080/api/contracts/verify"
+    verify_url: str = "http://127.0.0.1:8080/api/v1/contracts/verify"
     seller: SellerSettings = field(default_factory=SellerSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     token: TokenSettings = field(default_factory=TokenSettings)

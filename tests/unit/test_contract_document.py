@@ -3,7 +3,7 @@
 import io
 import re
 import subprocess
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +109,15 @@ def test_settings_refuse_what_they_do_not_know(tmp_path: Path) -> None:
     assert [fault.key for fault in refused.value.faults] == ["rules.working_days", "trust.root"]
     path.write_text('[trust]\nroots = ["a.cer"]\n', encoding="utf-8")
     assert load_settings(path).trust.roots == (tmp_path / "a.cer",)
+
+
+def test_the_documented_settings_load_and_name_every_key(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "contracts.md"
+    block = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    path = tmp_path / "contracts.toml"
+    path.write_text(block, encoding="utf-8")
+    settings = load_settings(path)
+    assert settings.trust.roots == (tmp_path / "trust/root.cer",)
+    for section in (settings.trust, settings.rules):
+        for field in fields(section):
+            assert f"{field.name} = " in block, field.name
