@@ -6,6 +6,7 @@ Knows the order of the steps. Does not know protocols, HTTP, files of keys, or h
 
 import asyncio
 import base64
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -276,7 +277,13 @@ class ControlDesk:
             )
 
     async def _lead(self, course: Course) -> None:
-        course.consequences = await self._parts.what_if(course.operation)
+        what_if = self._parts.what_if(course.operation)
+        if course.needs_approval or course.message.do is Wish.SELECT:
+            course.consequences = await what_if
+        else:
+            # Nobody reads it before it is done, so nobody waits for it.
+            self._tasks.add(noting := asyncio.create_task(self._note(course, what_if), name="what-if"))
+            noting.add_done_callback(self._tasks.discard)
         body: dict[str, Any] = {"id": course.id, "facts": [fact_report(each) for each in course.facts]}
         body |= {"remarks": list(course.remarks), "consequences": consequences_report(course.consequences)}
         self._journal("selected", body)
@@ -299,6 +306,12 @@ class ControlDesk:
             return
         self._movements.begun(course.operation.target)
         await self._execution.execute(course)
+
+    async def _note(self, course: Course, what_if: "asyncio.Future[Consequences]") -> None:
+        course.consequences = await what_if
+        body = {"id": course.id, "consequences": consequences_report(course.consequences)}
+        with contextlib.suppress(ChainError):
+            self._journal("consequences", body)
 
     async def _wait(self, course: Course, what: str, ready: Callable[[], bool]) -> bool:
         """Wait for a person; False when the course has ended instead."""

@@ -1,0 +1,303 @@
+"""Signed commands from request to frame and to the verified position, against all stations in another process.
+
+- idle and under an avalanche (10,000 changes a second through image and desk beside the scan of all stations);
+- the parts: what-if, verification of a message, verification of the journal, each beside its bare engine.
+
+Commands are feeder breakers opened with the emergency override, because a second person's time is no figure. Lost are
+commands that were not completed; duplicated are orders the simulator counts beyond the frames that left.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from scada.clock import now_us
+from scada.config import Config, ScanConfig
+from scada.control.gate import Admitted, Gate
+from scada.control.interlocking import TopologyInterlocking
+from scada.control.journal import verify_journal
+from scada.control.jws import sign
+from scada.control.message import US, Message, Wish, uuid7
+from scada.control.policy import PointClass
+from scada.control.whatif import LoadFlowWhatIf
+from scada.controlling import DeskRoom, take_control
+from scada.files import Installation
+from scada.hashchain import GENESIS, Entry, body_hash, entry_hash, line
+from scada.image import ProcessImage
+from scada.model.cause import Cause
+from scada.model.commandlink import CommandLink, CommandLinks, DeviceAnswer
+from scada.model.point import PointKind
+from scada.model.quality import Quality
+from scada.model.sample import SampleArray
+from scada.model.switching import Action
+from scada.stationfile import load_province
+from substations.adapters import station_scans
+from substations.scan import scan_stations
+from tests.bench._field import FOLDER, RunningField, simulated_field
+from tests.bench.result import Result, say
+from tests.fakes_control import make_people, signer_of
+
+SECONDS = 20.0
+JOURNAL_ENTRIES = 20_000
+AVALANCHE_PER_S = 10_000
+
+
+async def run(seconds: float | None) -> Result:
+    """Half of ``seconds`` idle, half under the avalanche; the parts take a few seconds more."""
+    span = seconds or SECONDS
+    result = Result("command")
+    with tempfile.TemporaryDirectory(prefix="gridscada-bench-") as name:
+        folder = Path(name)
+        state = folder / "field.state"
+        async with simulated_field(folder, ["--state-file", str(state)]) as field, _room(folder, field) as bench:
+            await _pipe(bench, span, result)
+            _parts(bench, result)
+        orders = json.loads(state.read_text(encoding="utf-8"))["orders"]
+        result.duplicated = max(0, orders - bench.frames)
+        result.figures["commands"] = bench.frames
+    result.ratios["verify_signature_to_bare"] = (
+        result.figures["verify_signature_ms"] / result.limits["bare_signature_ms"]
+    )
+    return result
+
+
+@dataclass
+class Bench:
+    """The desk with its image; ``sent_at``: monotonic time at which each command's frame was handed to the socket."""
+
+    room: DeskRoom
+    image: ProcessImage
+    people: dict[str, Any]
+    folder: Path
+    feeders: list[str]
+    frames: int = 0
+    sent_at: float = 0.0
+    delays: list[float] = field(default_factory=list)
+
+    def take(self, batch: SampleArray) -> None:
+        delta = self.image.apply(batch)
+        if len(delta):
+            self.room.desk.observe(delta)
+
+    def document(self, target: str) -> bytes:
+        now = now_us()
+        message = Message(
+            id=uuid7(now, os.urandom(10)),
+            do=Wish.OPERATE,
+            issued=now,
+            expires=now + 60 * US,
+            originator="dispatcher-1",
+            target=target,
+            action=Action.OPEN,
+            emergency=True,
+            reason="bench",
+        )
+        return sign(message.payload, signer_of(self.people["dispatcher-1"]))
+
+
+@dataclass
+class _Timed:
+    inner: CommandLink
+    bench: Bench
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def operate(self, command: str, action: str) -> DeviceAnswer:
+        self.bench.sent_at = time.monotonic()
+        self.bench.frames += 1
+        return await self.inner.operate(command, action)
+
+
+@dataclass
+class _TimedLinks:
+    inner: CommandLinks
+    bench: Bench
+
+    def of(self, station: str) -> Any:
+        return _Timed(self.inner.of(station), self.bench)
+
+
+@asynccontextmanager
+async def _room(folder: Path, field: RunningField) -> AsyncIterator[Bench]:
+    config = replace(Config(), var=folder)
+    people = make_people(folder)
+    (folder / "control").mkdir()
+    (folder / "authority.toml").rename(folder / "control" / "authority.toml")
+    province = replace(load_province(FOLDER), stations=field.stations)
+    installation = Installation(config, province, field.stations, field.maps)
+    tenure = await take_control(config, asyncio.Event(), standby=False)
+    assert tenure is not None
+    image = ProcessImage([point for station in field.stations for point in station.points])
+    held: list[Bench] = []
+    room = DeskRoom(
+        installation,
+        tenure,
+        image,
+        lambda batch: held[0].take(batch),  # noqa: PLW0108  # held is filled after this
+        TopologyInterlocking(province),
+        lambda: LoadFlowWhatIf(province),
+    )
+    feeders = [
+        target
+        for target, each in room.desk._parts.controllables.items()
+        if each.point_class is PointClass.CIRCUIT_BREAKER and each.bay.startswith("47")
+    ]
+    held.append(bench := Bench(room, image, people, folder, feeders))
+    world = room.desk._execution.world
+    room.desk._execution.world = replace(world, links=_TimedLinks(world.links, bench))  # type: ignore[arg-type]  # same shape
+    scans = station_scans(field.stations, field.maps, bench.take, ScanConfig())
+    async with room:
+        task = asyncio.create_task(scan_stations(scans), name="scan")
+        try:
+            await _until_up(bench)
+            yield bench
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_up(bench: Bench) -> None:
+    """Until every point was heard of, and a little longer: connecting takes the event loop much time."""
+    for _ in range(600):
+        if not (bench.image.snapshot()["quality"] & Quality.NOT_TOPICAL).any():
+            break
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(3.0)
+
+
+async def _pipe(bench: Bench, span: float, result: Result) -> None:
+    for name in ("idle", "avalanche"):
+        avalanche = asyncio.create_task(_avalanche(bench), name="avalanche") if name == "avalanche" else None
+        to_frame, to_verified, late = await _commands(bench, span / 2, result)
+        if avalanche is not None:
+            avalanche.cancel()
+        result.figures[f"frame_p99_ms_{name}"] = _p99(to_frame) * 1000
+        result.figures[f"frame_p50_ms_{name}"] = _median(to_frame) * 1000
+        if name == "idle":
+            result.figures["verified_p99_s"] = _p99(to_verified)
+            result.figures["verified_p50_s"] = _median(to_verified)
+        say(f"{name}: {len(to_frame)} commands, p99 to frame {_p99(to_frame) * 1000:.1f} ms; not completed: {late}")
+
+
+async def _commands(bench: Bench, span: float, result: Result) -> tuple[list[float], list[float], int]:
+    to_frame: list[float] = []
+    to_verified: list[float] = []
+    failed = 0
+    end = time.monotonic() + span
+    while time.monotonic() < end and bench.feeders and failed < 5:
+        document = bench.document(bench.feeders.pop())
+        begun = time.monotonic()
+        report = await bench.room.desk.submit(document)
+        if report["outcome"] != "completed":
+            failed += 1
+            say(f"not completed: {report['refusals']}")
+            continue
+        to_frame.append(bench.sent_at - begun)
+        to_verified.append(time.monotonic() - begun)
+        await asyncio.sleep(0.05)
+    result.lost += failed
+    return to_frame, to_verified, failed
+
+
+async def _avalanche(bench: Bench) -> None:
+    """Every measured value changes, in batches as scans bring them."""
+    points = [p for s in bench.room.desk._parts.stations for p in s.points if p.kind is PointKind.MEASURED_VALUE]
+    names = [point.name for point in points]
+    rows = AVALANCHE_PER_S // 10
+    place = 0
+    due = time.monotonic()
+    while True:
+        batch = bench.image.read(names[place : place + rows])
+        batch["value"] *= 1.001
+        batch["time"] = now_us()
+        batch["cause"] = Cause.SPONTANEOUS
+        bench.take(batch)
+        place = (place + rows) % max(1, len(names) - rows)
+        due += 0.1
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+def _parts(bench: Bench, result: Result) -> None:
+    controllables = bench.room.desk._parts.controllables
+    breakers = [each for each in controllables.values() if each.point_class is PointClass.CIRCUIT_BREAKER]
+    what_if = LoadFlowWhatIf(load_province(FOLDER))
+    view = bench.room._view.frozen()
+    times = [
+        _timed(lambda each=each: what_if.after(each.operation(Action.OPEN), view, now_us()))  # type: ignore[misc]  # bound now
+        for each in breakers[:60]
+    ]
+    result.figures["what_if_p99_ms"] = _p99(times[2:]) * 1000
+    trust, table = bench.room.desk._parts.credentials(now_us())
+    documents = [bench.document("TN01/471") for _ in range(200)]
+    gate = Gate(trust, table, {})
+    begun = time.perf_counter()
+    for document in documents:
+        assert isinstance(gate.admit(document, now_us()), Admitted)
+    result.figures["verify_signature_ms"] = (time.perf_counter() - begun) / len(documents) * 1000
+    key = ec.generate_private_key(ec.SECP256R1())
+    signature, public = key.sign(b"x" * 300, ec.ECDSA(hashes.SHA256())), key.public_key()
+    begun = time.perf_counter()
+    for _ in range(500):
+        public.verify(signature, b"x" * 300, ec.ECDSA(hashes.SHA256()))
+    result.limits["bare_signature_ms"] = (time.perf_counter() - begun) / 500 * 1000
+    result.figures["journal_entries_per_s"], result.limits["bare_json_entries_per_s"] = _journal(bench.folder)
+    result.limits["fsync_ms"] = _fsync(bench.folder)
+
+
+def _journal(folder: Path) -> tuple[float, float]:
+    place = folder / "long"
+    (place / "journal").mkdir(parents=True)
+    previous, lines = GENESIS, []
+    for sequence in range(1, JOURNAL_ENTRIES + 1):
+        body: dict[str, Any] = {"id": uuid7(now_us(), bytes(10)), "target": "TN01/471", "sentence": "TN01/471 is open"}
+        if sequence == 1:
+            body["previous"] = {"token": 0, "sequence": 0, "head": GENESIS}
+        kind = "tenure" if sequence == 1 else "outcome"
+        digest = entry_hash(sequence, 1, kind, body_hash(body), previous)
+        lines.append(line(Entry(sequence, 1, kind, body, previous, digest, body_hash(body))))
+        previous = digest
+    (place / "journal" / "000001.jsonl").write_text("".join(lines), encoding="utf-8")
+    begun = time.perf_counter()
+    verdict = verify_journal(place)
+    elapsed = time.perf_counter() - begun
+    assert (verdict.broken, verdict.entries) == ("", JOURNAL_ENTRIES)
+    begun = time.perf_counter()
+    for text in lines:
+        json.loads(text)
+    return JOURNAL_ENTRIES / elapsed, JOURNAL_ENTRIES / (time.perf_counter() - begun)
+
+
+def _fsync(folder: Path) -> float:
+    with (folder / "fsync").open("wb") as file:
+        begun = time.perf_counter()
+        for _ in range(50):
+            file.write(b"x" * 1000)
+            file.flush()
+            os.fsync(file.fileno())
+        return (time.perf_counter() - begun) / 50 * 1000
+
+
+def _timed(call: Any) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else float("inf")
+
+
+def _p99(values: list[float]) -> float:
+    return float(np.quantile(values, 0.99)) if values else float("inf")
