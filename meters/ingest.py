@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.account import Account
-from meters.packed import RecordArray, decode_batch
+from meters.packed import HEADER, RECORD, Batch, decode_batch, encode_batch
 from meters.payload import (
     INCOMING,
     IncomingArray,
@@ -33,6 +33,9 @@ from scada.model.reading import METER_EVENT, READING, MeterEventArray, Method, Q
 
 PAYLOAD_KEPT = 4096
 """Bytes of a rejected message that are kept."""
+
+RECORDS_KEPT = (PAYLOAD_KEPT - HEADER.size - 4) // RECORD.itemsize
+"""Records of unknown meters that fit a kept payload as a whole batch."""
 
 QUARANTINED_PER_INTAKE = 1000
 """Rejected messages kept of one intake; when a whole fleet is refused, samples are enough. What is beyond is kept as
@@ -104,7 +107,7 @@ class _Opened:
     messages: Sequence[Message]
     rows: list[IncomingRow] = field(default_factory=list)
     row_source: list[int] = field(default_factory=list)
-    batches: list[tuple[int, IncomingArray, RecordArray]] = field(default_factory=list)
+    batches: list[tuple[int, Batch]] = field(default_factory=list)
     events: list[IncomingEvent] = field(default_factory=list)
     event_source: list[int] = field(default_factory=list)
     states: list[tuple[str, str]] = field(default_factory=list)
@@ -154,7 +157,7 @@ def _open_batch(index: int, message: Message, opened: _Opened) -> None:
     if isinstance(batch, Rejected):
         opened.refuse(index, batch)
     else:
-        opened.batches.append((index, batch.rows, batch.records))
+        opened.batches.append((index, batch))
 
 
 def _open_profile(index: int, message: Message, topic: Topic, opened: _Opened) -> None:
@@ -210,9 +213,9 @@ def _accept_readings(
 def _in_order_of_arrival(opened: _Opened) -> tuple[IncomingArray, NDArray[np.intp], NDArray[np.intp]]:
     """All rows, the index of the message each came in, and its place in that message; a revision must come after."""
     single_source = np.array(opened.row_source, dtype=np.intp)
-    parts = [np.array(opened.rows, dtype=INCOMING), *(rows for _, rows, _ in opened.batches)]
-    sources = [single_source, *(np.full(len(rows), index, dtype=np.intp) for index, rows, _ in opened.batches)]
-    places = [np.zeros(len(single_source), dtype=np.intp), *(np.arange(len(rows)) for _, rows, _ in opened.batches)]
+    parts = [np.array(opened.rows, dtype=INCOMING), *(batch.rows for _, batch in opened.batches)]
+    sources = [single_source, *(np.full(len(batch.rows), index, dtype=np.intp) for index, batch in opened.batches)]
+    places = [np.zeros(len(single_source), dtype=np.intp), *(np.arange(len(b.rows)) for _, b in opened.batches)]
     rows, source, place = np.concatenate(parts), np.concatenate(sources), np.concatenate(places)
     if opened.rows and opened.batches:
         order = np.argsort(source, kind="stable")
@@ -221,11 +224,14 @@ def _in_order_of_arrival(opened: _Opened) -> tuple[IncomingArray, NDArray[np.int
 
 
 def _refuse_rows(opened: _Opened, codes: NDArray[np.uint8], source: NDArray[np.intp], place: NDArray[np.intp]) -> None:
-    """Count refused rows; keep the records of each message that has some, one entry per reason."""
+    """Count refused rows; keep the records of each message that has some, one entry per reason.
+
+    Records of unknown meters are kept as batches that can be opened again, once the registry knows the meters.
+    """
     refused = np.flatnonzero(codes)
     if not len(refused):
         return
-    records = {index: batch_records for index, _, batch_records in opened.batches}
+    batches = dict(opened.batches)
     for code, count in zip(*np.unique(codes[refused], return_counts=True), strict=True):
         opened.rejected[BY_REASON_CODE[int(code)]] += int(count)
     keys = source[refused] * 256 + codes[refused]
@@ -233,9 +239,15 @@ def _refuse_rows(opened: _Opened, codes: NDArray[np.uint8], source: NDArray[np.i
     starts = np.flatnonzero(np.diff(np.sort(keys), prepend=-1))
     for group in np.split(refused, starts[1:]):
         index, word = int(source[group[0]]), BY_REASON_CODE[int(codes[group[0]])].word
-        batch_records = records.get(index)
-        payload = opened.messages[index].payload if batch_records is None else batch_records[place[group]].tobytes()
-        opened.keep(index, word, len(group), payload)
+        batch = batches.get(index)
+        if batch is None:
+            opened.keep(index, word, len(group), opened.messages[index].payload)
+        elif word == Reason.UNKNOWN_METER.word:
+            for start in range(0, len(group), RECORDS_KEPT):
+                part = batch.records[place[group[start : start + RECORDS_KEPT]]]
+                opened.keep(index, word, len(part), encode_batch(batch.header, part))
+        else:
+            opened.keep(index, word, len(group), batch.records[place[group]].tobytes())
 
 
 def _accept_events(

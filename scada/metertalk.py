@@ -12,7 +12,9 @@ from typing import Any
 
 from historian.gaps import OPEN, GapStore
 from historian.lease import Lease
+from historian.readmission import WaitingRoom
 from historian.requests import MeterRequests, TakenRequest
+from historian.store import HistorianStore
 from meters.connection import Broker
 from meters.request import Answered, Asked, RequestKind
 from meters.requester import Requester, RequesterStats
@@ -22,6 +24,7 @@ from scada.config import HeadEndConfig
 from scada.model.errors import StoreError
 from scada.model.gap import GapState
 from scada.model.ports import Clock
+from scada.readmission import Readmission
 
 LEASE = "scada meter talk"
 TICK_S = 0.1
@@ -52,6 +55,9 @@ class MeterTalk:
         self._gap_store = GapStore(dsn, period_s=config.capture_period_s)
         self._chaser = GapChaser(self._gap_store, policy_of(config))
         self._requests = MeterRequests(dsn)
+        self._room = WaitingRoom(dsn)
+        self._store = HistorianStore(dsn, worker=f"{config.client_id}-readmission", clock=clock)
+        self._readmission = Readmission(self._room, self._store, config, clock)
         self._requester = Requester(broker, f"{config.client_id}-requests", clock)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter talk")
@@ -71,8 +77,8 @@ class MeterTalk:
         self._stop.set()
         self._thread.join()
         self._requester.stop()
-        self._gap_store.close()
-        self._requests.close()
+        for each in (self._gap_store, self._requests, self._room, self._store):
+            each.close()
 
     def stats(self) -> MeterTalkStats:
         """The state of this moment. Any thread."""
@@ -114,6 +120,7 @@ class MeterTalk:
         self._requests.end_forgotten(now)
         if now >= self._find_at:
             self._find_at = now + round(min(self._config.capture_period_s, FIND_MAX_S) * 1e6)
+            self._readmission.look()
             self._chaser.find(now)
             self._chaser.close_arrived((GapState.NO_DATA, GapState.PERMANENT), now)
         self._chaser.close_arrived(OPEN, now)

@@ -238,3 +238,16 @@ FROM meter WHERE id = %(id)s;
 -- Which meters stood at a metering point, oldest first.
 SELECT serial, installed_at, removed_at, multiplier, digits, start_registers, end_registers
 FROM meter WHERE metering_point = %(metering_point)s ORDER BY installed_at;
+
+-- name: quarantined_because
+-- Kept messages refused for one reason, oldest first.
+SELECT id, received_at, topic, payload FROM quarantine
+WHERE reason = %(reason)s AND id > %(after)s AND octet_length(payload) > 0 ORDER BY id LIMIT %(limit)s;
+
+-- name: release_quarantined
+-- Messages that were accepted after all leave the quarantine.
+DELETE FROM quarantine WHERE id = ANY(%(ids)s);
+
+-- name: newest_registration
+-- When the registry learned of a meter last.
+SELECT max(registered_at) FROM meter;

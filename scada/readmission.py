@@ -1,0 +1,62 @@
+"""Messages of unknown meters taken out of quarantine once the registry knows the meters.
+
+Knows the order: stored first, released then. A crash between the two stores them again as duplicates, never twice. The
+account of the head-end counts them once as rejected, when they came, and once more when they are accepted.
+"""
+
+import logging
+
+from historian.readmission import Waiting, WaitingRoom
+from historian.store import HistorianStore
+from meters.ingest import Intake, Message, take
+from meters.registry import build_registry
+from meters.rejection import Reason
+from meters.validate import Limits
+from scada.config import HeadEndConfig
+from scada.model.ports import Clock
+
+_log = logging.getLogger(__name__)
+
+
+class Readmission:
+    """Looks again only when the registry has learned of a meter since the last look. Raises StoreUnavailable."""
+
+    def __init__(self, room: WaitingRoom, store: HistorianStore, config: HeadEndConfig, clock: Clock) -> None:
+        self._room = room
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._looked_at = 0
+
+    def look(self) -> int:
+        """Take in what has become acceptable; how many readings and events that were."""
+        newest = self._room.newest_registration()
+        if newest <= self._looked_at:
+            return 0
+        taken, after = 0, 0
+        registry = None
+        while waiting := self._room.messages(Reason.UNKNOWN_METER.word, after=after):
+            registry = registry or build_registry(self._store.registered_meters())
+            limits = Limits(
+                self._clock(), self._config.future_s, self._config.memory_days, self._config.capture_period_s
+            )
+            messages = [Message(each.topic, each.payload, each.received_at) for each in waiting]
+            intake = take(messages, registry, limits, self._config.payload_limit_kib * 1024)
+            taken += self._accept(waiting, intake)
+            after = waiting[-1].id
+        self._looked_at = newest
+        if taken:
+            _log.info("Quarantine: %d readings and events accepted, their meters are registered now", taken)
+        return taken
+
+    def _accept(self, waiting: tuple[Waiting, ...], intake: Intake) -> int:
+        if len(intake.readings):
+            self._store.write_readings(intake.readings)
+        if len(intake.events):
+            self._store.write_meter_events(intake.events)
+        accepted = {*intake.reading_source.tolist(), *intake.event_source.tolist()}
+        refused = {(each.topic, each.received_at) for each in intake.quarantined}
+        self._room.release(
+            [w.id for number, w in enumerate(waiting) if number in accepted and (w.topic, w.received_at) not in refused]
+        )
+        return len(intake.readings) + len(intake.events)
