@@ -18,7 +18,7 @@ from scada.image import ProcessImage
 from scada.model.cause import Cause
 from scada.model.sample import SampleArray
 from substations.adapters import open_link
-from substations.link import ScanAnswer, StationLink
+from substations.link import LinkCounts, ScanAnswer, StationLink
 from substations.scan import LinkState, StationScan, scan_stations
 from tests.bench._field import RunningField
 from tests.bench._house import House
@@ -59,6 +59,10 @@ class TimedLink:
     @property
     def periods(self) -> tuple[float, ...]:
         return self._link.periods
+
+    @property
+    def counts(self) -> LinkCounts:
+        return self._link.counts
 
     async def open(self) -> None:
         await self._link.open()
@@ -104,12 +108,14 @@ class Pipe:
 
 
 @contextlib.asynccontextmanager
-async def telemetry_sink(house: House) -> AsyncIterator[TelemetrySink]:
+async def telemetry_sink(house: House, number: int = 0) -> AsyncIterator[TelemetrySink]:
     """A sink in front of the database; at the end of the block everything offered is stored, or counted as not."""
     settings = house.config.historian
     limits = SinkLimits(settings.batch_rows, int(settings.batch_age_s * 1e6))
-    with HistorianStore(house.dsn, worker="bench", clock=now_us) as store:
-        sink = TelemetrySink(store, house.folder / "spool", name="bench", clock=now_us, limits=limits)
+    with HistorianStore(house.dsn, worker=f"bench {number}", clock=now_us) as store:
+        sink = TelemetrySink(
+            store, house.folder / f"spool-{number}", name=f"bench-{number}", clock=now_us, limits=limits
+        )
         sink.start()
         try:
             yield sink
@@ -118,9 +124,9 @@ async def telemetry_sink(house: House) -> AsyncIterator[TelemetrySink]:
 
 
 @contextlib.asynccontextmanager
-async def telemetry_pipe(house: House, field_process: RunningField) -> AsyncIterator[Pipe]:
+async def telemetry_pipe(house: House, field_process: RunningField, number: int = 0) -> AsyncIterator[Pipe]:
     """Scan all stations at their periods until the block ends; then everything offered is stored."""
-    async with telemetry_sink(house) as sink:
+    async with telemetry_sink(house, number) as sink:
         image = ProcessImage([point for station in field_process.stations for point in station.points])
         laps = Laps()
 

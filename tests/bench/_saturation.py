@@ -93,7 +93,8 @@ async def _through_the_pipe(
         points = 0
         for period_s in link.periods:
             answer = await link.scan(period_s, Cause.SPONTANEOUS)
-            assert not answer.failed, f"{station.code}: {answer.failed[0].reason}"
+            if answer.failed:
+                raise RuntimeError(f"{station.code}: {answer.failed[0].reason}")
             delta = image.apply(answer.batch)
             if len(delta):
                 sink.offer(delta)
