@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-QUERY_FILES = ("queries.sql", "contracts.sql", "meters.sql", "telemetry.sql")
+QUERY_FILES = ("queries.sql", "contracts.sql", "meters.sql", "telemetry.sql", "control.sql")
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

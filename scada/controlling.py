@@ -18,15 +18,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from historian.journal import JournalArchive
 from scada.clock import now_us
 from scada.config import Config
 from scada.control.credentials import CredentialFiles
 from scada.control.desk import ControlDesk, DeskParts
-from scada.control.journal import TENURE, Journal, journal_key, previous_end
+from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import carried_over, tenure_body
-from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, take
+from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, segments, take
 from scada.files import Installation
 from scada.image import ProcessImage
 from scada.model.cause import Cause
@@ -40,6 +41,7 @@ from scada.tables import refuse_faults
 from substations.commanding import StationCommands
 
 FOLDER: Final = "control"
+FORWARDED_AT_ONCE: Final = 500
 log = logging.getLogger(__name__)
 
 
@@ -144,6 +146,7 @@ class DeskRoom:
         config = installation.config
         folder = folder_of(config)
         stations = installation.stations
+        self.folder = folder
         self._tenure = tenure
         self._view = ProvinceView(image, installation.province)
         self._links = StationCommands(stations, installation.maps, now_us)
@@ -243,3 +246,18 @@ class DeskRoom:
 def line_pairs(province: Province) -> list[tuple[str, str]]:
     """The stations every line joins."""
     return [(line.end_1.split("/", 1)[0], line.end_2.split("/", 1)[0]) for line in province.lines]
+
+
+def forward_journal(folder: Path, archive: JournalArchive) -> int:
+    """Copy to the historian what has not arrived there yet; how many entries. Blocks; raises StoreUnavailable."""
+    segment, sequence = archive.last()
+    count = 0
+    for path in segments(folder):
+        if (token := int(path.stem)) < segment:
+            continue
+        known = sequence if token == segment else 0
+        fresh = [entry for entry in whole_entries(path) if entry.sequence > known]
+        for first in range(0, len(fresh), FORWARDED_AT_ONCE):
+            archive.write(token, fresh[first : first + FORWARDED_AT_ONCE])
+        count += len(fresh)
+    return count

@@ -8,6 +8,7 @@ database answers.
 import asyncio
 import contextlib
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,13 +16,14 @@ from importlib import import_module
 from typing import Any
 
 from historian.events import EventDatabase
+from historian.journal import JournalArchive
 from historian.sink import SinkLimits, TelemetrySink
 from historian.store import HistorianStore
 from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
 from scada.control.tenure import Tenure
-from scada.controlling import ControlLost, DeskRoom, take_control
+from scada.controlling import ControlLost, DeskRoom, forward_journal, take_control
 from scada.files import Installation
 from scada.following import Following
 from scada.hmi.control_door import control_routes
@@ -46,6 +48,7 @@ NAME = "run"
 STANDBY = "standby"
 CLOSE_WITHIN_S = 20.0
 CUSTOMERS_EVERY_S = 600.0
+JOURNAL_EVERY_S = 2.0
 
 
 class ControlRoom:
@@ -259,12 +262,23 @@ async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str, customer
 
 
 async def _look_after_database(stop: asyncio.Event, room: ControlRoom, dsn: str, customers: dict[str, int]) -> None:
-    """Bring the schema up to date, then count who is supplied by which feeder: what-if tells how many would be lost."""
+    """Bring the schema up to date; then copy the desk's journal, and count which feeder supplies how many."""
     if not await bring_up_to_date(dsn, stop, tuple(room.points.values())):
         return
+    assert room.desk is not None
+    counted_at = -CUSTOMERS_EVERY_S
     while True:
-        with contextlib.suppress(StoreUnavailable), HistorianStore(dsn, worker="customers", clock=now_us) as store:
-            meters = await asyncio.to_thread(store.registered_meters)
-            customers.clear()
-            customers.update(Counter(meter.feeder for meter in meters if meter.feeder))
-        await asyncio.sleep(CUSTOMERS_EVERY_S)
+        with contextlib.suppress(StoreUnavailable):
+            if time.monotonic() - counted_at >= CUSTOMERS_EVERY_S:
+                await asyncio.to_thread(_count_customers, dsn, customers)
+                counted_at = time.monotonic()
+            with JournalArchive(dsn) as archive:
+                await asyncio.to_thread(forward_journal, room.desk.folder, archive)
+        await asyncio.sleep(JOURNAL_EVERY_S)
+
+
+def _count_customers(dsn: str, customers: dict[str, int]) -> None:
+    with HistorianStore(dsn, worker="customers", clock=now_us) as store:
+        counted = Counter(meter.feeder for meter in store.registered_meters() if meter.feeder)
+    customers.clear()
+    customers.update(counted)

@@ -58,10 +58,10 @@ class Tenure:
                 self.renew()
             except OSError as error:
                 return f"this desk cannot renew its control: {error.strerror}"
-        return self._taken_over() if self._lost else ""
+        return self._taken_over()
 
     def _taken_over(self) -> str:
-        return f"another desk has taken control (token {self.token} is no longer the highest)"
+        return f"another desk has taken control (token {self.token} is no longer the highest)" if self._lost else ""
 
     @property
     def lost(self) -> bool:

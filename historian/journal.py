@@ -1,0 +1,63 @@
+"""The control desk's journal in the database: a copy that arrives late, once, and in order.
+
+Knows the table. Does not know what entries mean; the files of the desk are the original, and wait there while the
+database is away. Calls block.
+"""
+
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from historian.connection import DatabaseLink
+from historian.queries import query
+from scada.hashchain import Entry
+
+
+class JournalArchive:
+    """Writes entries of segments, each once. All calls raise StoreUnavailable: call again with the same entries."""
+
+    def __init__(self, dsn: str) -> None:
+        self._link = DatabaseLink(dsn, application="journal")
+
+    def last(self) -> tuple[int, int]:
+        """Segment and sequence of the newest entry that has arrived; (0, 0) before the first."""
+        with self._link.transaction() as connection:
+            row = connection.execute(query("last_journal_entry")).fetchone()
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def write(self, segment: int, entries: Sequence[Entry]) -> None:
+        """Store entries of one segment; those that are there already stay as they are."""
+        rows = [
+            {
+                "segment": segment,
+                "sequence": entry.sequence,
+                "time": entry.time,
+                "kind": entry.kind,
+                "body": json.dumps(entry.body, ensure_ascii=False),
+                "previous": entry.previous,
+                "hash": entry.hash,
+            }
+            for entry in entries
+        ]
+        with self._link.transaction() as connection, connection.cursor() as cursor:
+            cursor.executemany(query("insert_journal_entry"), rows)
+
+    def hashes(self, segment: int) -> dict[int, str]:
+        """Hash by sequence of a segment as it arrived: what its file must still hold."""
+        with self._link.transaction() as connection:
+            return {
+                int(row[0]): str(row[1]) for row in connection.execute(query("journal_hashes"), {"segment": segment})
+            }
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
