@@ -18,6 +18,7 @@ from substations.link import StationLink
 from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
 from substations.registermap import RegisterMap, StationRegisters, bind_registers, load_register_map
 from substations.scan import Sink, StationScan, Timing
+from substations.verification import Verification
 
 LINKS = {Protocol.MODBUS: "substations.modbus", Protocol.OPCUA: "substations.opcua"}
 """Module of each protocol's link; its ``link(endpoint, bound, now)`` makes one."""
@@ -98,3 +99,14 @@ def station_scans(
         StationScan(station.code, station.points, open_link(station, maps, timing.now), sink, config, timing)
         for station in stations
     )
+
+
+async def verify(station: Station, maps: Maps, now: Clock) -> Verification:
+    """Compare the station's maps with the station itself, reading only. Raises ConfigurationError and LinkError."""
+    found: list[Fault] = []
+    bound = bind(station, maps, found)
+    refuse_faults(found)
+    if isinstance(bound, StationRegisters):
+        of_modbus = import_module("substations.modbus_verify").verify
+        return cast(Verification, await of_modbus(station.endpoint, bound, now))
+    return cast(Verification, await import_module("substations.opcua_verify").verify(station.endpoint, bound))

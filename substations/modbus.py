@@ -281,6 +281,13 @@ class ModbusLink:
         merged: SampleArray = np.concatenate([events, cyclic])
         return merged
 
+    async def raw(self, read: ReadBlock) -> RawArray | str:
+        """The bytes of one read, or the device's reason for refusing it. Raises LinkError when none comes."""
+        try:
+            return await self._ask_events(Registers(read.table, read.start, read.count))
+        except _Silence as silence:
+            raise LinkError(str(silence)) from None
+
     async def _ask_events(self, wanted: Registers) -> RawArray | str:
         response = await self._ask(wanted.table, wanted.start, wanted.count)
         if isinstance(response, ExceptionResponse):

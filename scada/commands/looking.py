@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from scada.commands.context import FAILED, config_of, config_path, told_failures
+from scada.commands.verify import verify
 from scada.files import Installation, load_installation
 from scada.hmi.overview import figures, station_line
 from scada.hmi.processes import Process, ask, processes
@@ -50,11 +51,22 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def points(context: typer.Context, station: StationCode, *, as_json: Json = False) -> None:
-    """The points of a station as its files describe them."""
+def points(
+    context: typer.Context,
+    station: StationCode,
+    *,
+    compare: Annotated[
+        bool, typer.Option("--verify", help="Compare the maps with the station itself; reads only.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The points of a station as its files describe them; with --verify, whether its maps fit it."""
     with told_failures():
         installation = load_installation(config_path(context))
         found = _station(installation, station)
+        if compare:
+            verify(installation, found, as_json=as_json)
+            return
     if as_json:
         typer.echo(msgspec.json.encode([asdict(point) for point in found.shown_points]).decode())
         return
