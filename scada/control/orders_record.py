@@ -265,6 +265,8 @@ def open_record(folder: Path, province: Province) -> OrderRecord:
 def read_record(folder: Path) -> OrderStatus:
     """How far an order is, for looking only. Raises OrderRefused when there is none or its chain is broken."""
     path = folder / RECORD_FILE
+    if not path.exists():
+        raise OrderRefused(f"there is no order {folder.name}")
     verdict = verify(path)
     if not verdict.intact or verdict.head == GENESIS:
         raise OrderRefused(f"the record of order {folder.name} is broken: {verdict.broken or 'it is empty'}")
