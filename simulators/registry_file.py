@@ -13,6 +13,7 @@ Registry, CSV (UTF-8, comma, LF, one header line), a row per installed meter, in
 - ``installed_at``: ISO 8601 with offset
 - ``multiplier``: current transformer ratio; primary energy = register × multiplier
 - ``digits``: whole kWh digits of the register; it begins again at 10^digits kWh
+- ``transformer``: where it hangs, e.g. ``TBA00017``: a concentrator sits at each; empty for a meter with its own modem
 
 Truth, CSV: ``serial, first_end, last_end, readings``: the interval ends (ISO 8601, UTC) between which every interval
 must be stored, and how many that are; both ends are empty for a meter that has reported nothing.
@@ -40,6 +41,7 @@ REGISTRY_COLUMNS = (
     "installed_at",
     "multiplier",
     "digits",
+    "transformer",
 )
 TRUTH_COLUMNS = ("serial", "first_end", "last_end", "readings")
 _LOCAL = timezone(timedelta(microseconds=UTC_OFFSET_US))
@@ -93,6 +95,7 @@ def _registry_rows(fleet: Fleet) -> Iterator[tuple[object, ...]]:
             installed_at,
             multiplier,
             whole,
+            fleet.concentrator_of(row).replace("DCU", "TBA"),
         )
 
 

@@ -251,3 +251,26 @@ DELETE FROM quarantine WHERE id = ANY(%(ids)s);
 -- name: newest_registration
 -- When the registry learned of a meter last.
 SELECT max(registered_at) FROM meter;
+
+-- name: export_readings
+-- Readings of a span as first known, with when they became known; columns as in EXPORT_COPY.
+COPY (
+    SELECT time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method, known_at
+    FROM reading WHERE time >= %(since)s AND time < %(until)s ORDER BY time, meter
+) TO STDOUT (FORMAT binary);
+
+-- name: export_revisions
+-- Later, different values of readings of a span, in the order they became known.
+COPY (
+    SELECT time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method, known_at
+    FROM reading_revision WHERE time >= %(since)s AND time < %(until)s ORDER BY time, meter, id
+) TO STDOUT (FORMAT binary);
+
+-- name: export_meters
+-- Whose the readings of a span are.
+SELECT id, serial, metering_point, unit, concentrator, feeder, transformer, class, multiplier, digits, installed_at, removed_at
+FROM meter WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s ORDER BY id;
+
+-- name: one_snapshot
+-- Everything an export reads is of one moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;

@@ -144,6 +144,32 @@ def customers(
     paper().print(f"{count:,} metering points in the customer system's list")
 
 
+def export(
+    context: typer.Context,
+    month: Annotated[str, typer.Argument(help="Closed local month, e.g. 2026-10.")],
+    to: Annotated[Path | None, typer.Option("--to", help="Folder; else var/export.")] = None,
+) -> None:
+    """Write a closed month of readings as Parquet, with a manifest: rows, bytes and SHA-256 of each file."""
+    from historian.export import export_month  # noqa: PLC0415  # only exports load Arrow's 60 MB
+
+    try:
+        first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise typer.BadParameter(f"{month!r} is no month like 2026-10") from None
+    with told_failures():
+        config = config_of(context)
+        folder = to or config.var / "export"
+        dsn = supervisor.endpoints(config).postgres_reader_dsn
+        try:
+            done = export_month(dsn, first, ZoneInfo(config.time_zone), folder, now=now_us())
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    out = paper()
+    for each in done.files:
+        size = f"{each.bytes:,} bytes" + (f", {each.bytes / each.rows:.1f} for each row" if each.rows else "")
+        out.print(f"{folder / each.name}: {each.rows:,} rows, {size}, sha256 {each.sha256[:16]}…", markup=False)
+
+
 def _midnight(date: str, zone: ZoneInfo) -> int:
     try:
         day = datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=zone)

@@ -28,6 +28,7 @@ for command in (
     meterfigures.outages,
     meterfigures.snapshot,
     meterfigures.customers,
+    meterfigures.export,
 ):
     app.command()(command)
 

@@ -1,14 +1,16 @@
 """Figures, snapshots, outages and exchanges in the real database."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg
 import pytest
+from pyarrow import parquet
 
 from historian.exchange import ExchangeImport, Installation, import_exchanges, installations
+from historian.export import export_month, month_bounds, verify_month
 from historian.figures import Grouping, MeterFigures, Snapshot
 from historian.outages import OutageStore, StoredOutage
 from historian.registry import import_meters
@@ -193,3 +195,37 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(meters: str, tmp_path: Pat
     file.write_text(HEADER + "11,P0011,PN01,,,pv,1,6,2026-01-01T00:00:00+07:00,\n", encoding="utf-8")
     assert import_meters(meters, file, dry_run=True).added == 1
     assert import_meters(meters, file).added == 1
+
+
+def test_a_closed_month_is_exported_whole_with_its_revisions_and_proven_by_its_manifest(
+    meters: str, tmp_path: Path
+) -> None:
+    first, following = month_bounds(date(2026, 5, 1), ZONE)
+    assert following == MIDNIGHT
+    # an interval that ends at midnight belongs to the month before
+    store_readings(meters, (1, first, 1), (1, first + HALF_HOUR, 2), (2, MIDNIGHT, 3), (2, MIDNIGHT + HALF_HOUR, 4))
+    store_readings(meters, (2, MIDNIGHT, 30))
+    done = export_month(meters, date(2026, 5, 1), ZONE, tmp_path / "out", now=NOW)
+    assert [(each.name, each.rows) for each in done.files] == [
+        ("readings-2026-05.parquet", 2),
+        ("revisions-2026-05.parquet", 1),
+        ("meters-2026-05.parquet", 10),
+    ]
+    table = parquet.read_table(tmp_path / "out" / "readings-2026-05.parquet")
+    assert table.column("import_wh").to_pylist() == [2, 3]
+    assert table.column("time").to_pylist()[1] == datetime(2026, 5, 31, 17, tzinfo=UTC)
+    assert (done.import_wh_sum, len(table.column("known_at"))) == (5, 2)
+    manifest = tmp_path / "out" / "manifest-2026-05.json"
+    assert verify_month(manifest) == []
+    (tmp_path / "out" / "meters-2026-05.parquet").unlink()
+    (tmp_path / "out" / "readings-2026-05.parquet").write_bytes(b"other")
+    assert verify_month(manifest) == [
+        "readings-2026-05.parquet has changed since it was written",
+        "meters-2026-05.parquet is missing",
+    ]
+    assert list((tmp_path / "out").glob("*.part")) == []
+
+
+def test_a_month_that_is_not_over_is_not_exported(meters: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2026-06 is not over"):
+        export_month(meters, date(2026, 6, 1), ZONE, tmp_path, now=NOW)
