@@ -59,6 +59,10 @@ class ScanConfig:
     silent_scans: int = bounded(low=1, high=100, default=3)
     reconnect_min_s: float = bounded(low=0.1, high=60.0, default=1.0)
     reconnect_max_s: float = bounded(low=0.1, high=600.0, default=30.0)
+    chatter_changes: int = bounded(low=2, high=10_000, default=50)
+    chatter_window_s: float = bounded(low=0.1, high=60.0, default=1.0)
+    chatter_quiet_s: float = bounded(low=1.0, high=3600.0, default=10.0)
+    opcua_certificates: Path = Path("var/pki/opcua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ class HttpConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. ``var`` and ``stations.folder`` are absolute after loading."""
+    """The whole configuration. ``var``, ``stations.folder`` and ``scan.opcua_certificates`` are absolute after
+    loading."""
 
     name: str = "gridscada"
     var: Path = Path("var")
@@ -135,6 +140,7 @@ def read_config(path: Path, found: list[Fault]) -> Config | None:
         config,
         var=root / config.var,
         stations=replace(config.stations, folder=root / config.stations.folder),
+        scan=replace(config.scan, opcua_certificates=root / config.scan.opcua_certificates),
     )
 
 

@@ -3,7 +3,7 @@
 Knows which file needs which. Opens nothing but files, so ``scada check`` may be called at any time, anywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scada.config import Config, StationsConfig, read_config
@@ -40,6 +40,7 @@ def read_installation(path: Path, found: list[Fault], *, base_port: int = 0) -> 
     if config is None or province is None:
         return None
     stations = _chosen(config.stations, base_port or config.stations.base_port, province, found)
+    stations = tuple(_with_certificates(each, config.scan.opcua_certificates) for each in stations)
     return None if found else Installation(config, province, stations, maps)
 
 
@@ -50,6 +51,10 @@ def load_installation(path: Path, *, base_port: int = 0) -> Installation:
     refuse_faults(found)
     assert installation is not None
     return installation
+
+
+def _with_certificates(station: Station, folder: Path) -> Station:
+    return replace(station, endpoint=replace(station.endpoint, certificates=str(folder)))
 
 
 def _chosen(config: StationsConfig, base_port: int, province: Province, found: list[Fault]) -> tuple[Station, ...]:

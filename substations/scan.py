@@ -25,7 +25,8 @@ from scada.model.point import Point
 from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, SampleArray, samples
-from substations.link import FailedRead, ScanAnswer, StationLink
+from substations.chatter import ChatterFilter, ChatterRule
+from substations.link import FailedRead, LinkCounts, ScanAnswer, StationLink
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,11 @@ class StationStatistics:
     last_answer: int
     last_error: str
     restarts: int
+    link: LinkCounts
+    chattering: int
+    """Contacts blocked because they flap."""
+    chatter_suppressed: int
+    """Samples of such contacts held back: samples received = passed on + suppressed."""
 
 
 @dataclass(slots=True)
@@ -132,6 +138,10 @@ class StationScan:
         self._failing: dict[float, tuple[FailedRead, ...]] = {}
         self._overrunning = False
         self._counts = _Counts(window_from=self._timing.monotonic())
+        rule = ChatterRule(
+            config.chatter_changes, int(config.chatter_window_s * 1e6), int(config.chatter_quiet_s * 1e6)
+        )
+        self._chatter = ChatterFilter(points, rule)
 
     @property
     def statistics(self) -> StationStatistics:
@@ -152,6 +162,9 @@ class StationScan:
             last_answer=counts.last_answer,
             last_error=counts.last_error,
             restarts=counts.restarts,
+            link=self._link.counts,
+            chattering=self._chatter.blocked,
+            chatter_suppressed=self._chatter.suppressed,
         )
 
     async def run(self) -> None:
@@ -245,8 +258,9 @@ class StationScan:
         self._values[rows] = answer.batch["value"]
         self._qualities[rows] = answer.batch["quality"]
         self._count_samples(len(answer.batch))
-        if len(answer.batch):
-            self._sink(answer.batch)
+        passed = self._chatter.pass_on(answer.batch, self._timing.now())
+        if len(passed):
+            self._sink(passed)
         for each in answer.failed:
             self._sink(self._doubtful(each.points, each.quality))
         self._note_failing(period_s, answer.failed)

@@ -14,7 +14,7 @@ from scada.model.errors import LinkError
 from scada.model.point import Point, PointKind, point_id
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, samples
-from substations.link import FailedRead, ScanAnswer
+from substations.link import FailedRead, LinkCounts, ScanAnswer
 from substations.scan import LinkState, StationScan, Timing, scan_stations
 
 POINTS = tuple(Point(point_id(7, 1, n), f"TN07/171/P{n}", PointKind.MEASURED_VALUE, "", "") for n in (1, 2, 3))
@@ -54,6 +54,10 @@ class FakeLink:
     @property
     def periods(self) -> tuple[float, ...]:
         return (1.0, 5.0)
+
+    @property
+    def counts(self) -> LinkCounts:
+        return LinkCounts(round_trips=len(self.scans))
 
     async def open(self) -> None:
         self.opens.append(self.world.time)
