@@ -22,8 +22,9 @@ from historian.journal import JournalArchive
 from scada.clock import now_us
 from scada.config import Config
 from scada.control.credentials import CredentialFiles
-from scada.control.desk import ControlDesk, DeskParts
+from scada.control.desk import ControlDesk
 from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
+from scada.control.parts import DeskParts
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import carried_over, tenure_body

@@ -20,11 +20,12 @@ import numpy as np
 
 from scada.clock import now_us
 from scada.control.credentials import CredentialFiles
-from scada.control.desk import ControlDesk, DeskParts
+from scada.control.desk import ControlDesk
 from scada.control.interlocking import TopologyInterlocking
 from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
 from scada.control.jws import LocalSigner, Signer, countersign, sign
 from scada.control.message import US, Message, Wish, uuid7
+from scada.control.parts import DeskParts
 from scada.control.policy import SHIPPED, PointClass, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import carried_over, tenure_body

@@ -9,43 +9,26 @@ import base64
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from scada.control.authority import AuthorityTable, Right
+from scada.control.authority import Right
+from scada.control.checks import Checks
 from scada.control.course import Course, consequences_report, fact_report, refusal_report
 from scada.control.execution import Execution, Surroundings, outcome_report
-from scada.control.gate import Admitted, Gate, freshness
-from scada.control.journal import Journal
+from scada.control.gate import Admitted
 from scada.control.jws import NotSigned, read
 from scada.control.lifecycle import Event, Outcome
 from scada.control.message import US, Message, NotAMessage, Wish, read_message
 from scada.control.movement import MovementWatch
-from scada.control.policy import Policy
-from scada.control.readiness import Controllable, own_refusals
-from scada.control.recovery import Carried, tag_report
-from scada.control.tags import Tag, Tags
-from scada.control.tenure import Tenure
-from scada.control.trust import Trust
+from scada.control.parts import DeskParts
+from scada.control.tagging import Tagging
+from scada.control.tags import Tags
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
-from scada.model.commandlink import CommandLinks
 from scada.model.event import EventKind, EventRecord
-from scada.model.ports import Clock
 from scada.model.sample import SampleArray
-from scada.model.station import Station
-from scada.model.switching import (
-    Allowed,
-    Blocked,
-    Consequences,
-    ControlModel,
-    Decision,
-    ImageView,
-    Interlocking,
-    Operation,
-    Refusal,
-)
+from scada.model.switching import Allowed, Blocked, Consequences, Refusal
 
 KEPT_COURSES: Final = 500
 KEPT_EVENTS: Final = 500
@@ -55,40 +38,16 @@ CLOCK_BACK_US: Final = 2 * US
 
 log = logging.getLogger(__name__)
 
-WhatIfAsked = Callable[[Operation], "asyncio.Future[Consequences]"]
-Credentials = Callable[[int], tuple[Trust | None, AuthorityTable]]
-
-
-@dataclass(frozen=True, slots=True)
-class DeskParts:
-    """What the desk is made of. ``what_if`` answers from a thread of its own; ``take`` feeds the process image."""
-
-    stations: Sequence[Station]
-    controllables: Mapping[str, Controllable]
-    near: Mapping[str, frozenset[str]]
-    links: CommandLinks
-    view: ImageView
-    take: Callable[[SampleArray], None]
-    interlocking: Interlocking
-    what_if: WhatIfAsked
-    credentials: Credentials
-    policy: Policy
-    tenure: Tenure
-    journal: Journal
-    carried: Carried
-    clock: Clock
-    monotonic: Callable[[], float]
-
 
 class ControlDesk:
     """One desk, while it is in control. ``start`` first; all calls on one event loop."""
 
     def __init__(self, parts: DeskParts) -> None:
         self._parts = parts
-        self._seen = dict(parts.carried.seen)
-        self._authority = parts.carried.authority
         self._last_time = parts.carried.last_time
         self.tags = Tags(parts.carried.tags.values())
+        self.checks = Checks(parts, self.tags, dict(parts.carried.seen), parts.carried.authority, self._journal)
+        self._tagging = Tagging(self.checks)
         self.courses: dict[str, Course] = {}
         self.events: deque[EventRecord] = deque(maxlen=KEPT_EVENTS)
         self._leases: dict[str, Course] = {}
@@ -99,7 +58,7 @@ class ControlDesk:
                 links=parts.links,
                 view=parts.view,
                 take=parts.take,
-                check=self._check,
+                check=self.checks.check,
                 journal=self._journal,
                 alarm=self._alarm,
                 tenure=parts.tenure,
@@ -140,7 +99,7 @@ class ControlDesk:
             admitted = self._admit(document, now)
             if isinstance(admitted, Refusal):
                 return self._turned_away(document, admitted)
-            self._gate(now).remember(admitted.message, now)
+            self.checks.gate(now).remember(admitted.message, now)
             self._journal_received(admitted, document)
             return await self._do(admitted, document, now)
         except ChainError as error:
@@ -152,7 +111,7 @@ class ControlDesk:
         """Take a second signature over a command that waits for it."""
         now = self._parts.clock()
         try:
-            found = self._approval(document, now)
+            found = self.checks.approval(document, self.courses, now)
             if isinstance(found, Refusal):
                 return self._turned_away(document, found)
             course, approver = found
@@ -172,20 +131,13 @@ class ControlDesk:
         for target, sentence in self._movements.moved(delta, self._parts.monotonic()):
             self._alarm(EventKind.MOVED_WITHOUT_COMMAND, target, sentence)
 
-    def _gate(self, now: int) -> Gate:
-        trust, table = self._parts.credentials(now)
-        if table.digest != self._authority:
-            self._journal("authority", {"version": table.version, "digest": table.digest})
-            self._authority = table.digest
-        return Gate(trust, table, self._seen)
-
     def _admit(self, document: bytes, now: int) -> Admitted | Refusal:
         if why := self._parts.tenure.why_not():
             return Refusal(AddCause.BLOCKED_BY_HEALTH, why)
         if now < self._last_time - CLOCK_BACK_US:
             behind_s = (self._last_time - now) / US
             return Refusal(AddCause.BLOCKED_BY_HEALTH, f"the desk's clock is {behind_s:.1f} s behind its own journal")
-        return self._gate(now).admit(document, now)
+        return self.checks.gate(now).admit(document, now)
 
     def _turned_away(self, document: bytes, refusal: Refusal) -> dict[str, Any]:
         evidence = base64.b64encode(document[:EVIDENCE_BYTES]).decode()
@@ -212,7 +164,8 @@ class ControlDesk:
             return await self._begin(admitted, document, now)
         if wish in (Wish.EXECUTE, Wish.CANCEL):
             return await self._continue(admitted, now)
-        return self._tag(admitted, now)
+        answer = self._tagging.take(admitted, now)
+        return self._not_begun(admitted.message, answer) if isinstance(answer, Refusal) else answer
 
     # -- commands
 
@@ -230,7 +183,7 @@ class ControlDesk:
         course.needs_approval = self._parts.policy.rule(each.point_class).persons > 1 and not message.emergency
         self.courses[course.id] = course
         self._forget()
-        decision = self._check(course)
+        decision = self.checks.check(course)
         if isinstance(decision, Allowed) and (refusal := self._reserve(course)) is not None:
             decision = Blocked((refusal,), decision.facts)
         if isinstance(decision, Blocked):
@@ -387,49 +340,6 @@ class ControlDesk:
         self._leases[course.operation.target] = course
         return None
 
-    def _check(self, course: Course) -> Decision:
-        """Everything that may stand against it now: authority, freshness, tags, the device itself, the network."""
-        now = self._parts.clock()
-        refusals = self._authority_refusals(course, now)
-        if refusals:
-            return Blocked(refusals)
-        own, facts = own_refusals(course.each, course.operation.action, self._parts.view)
-        tagged = self.tags.refusals(course.operation, course.persons)
-        decision = self._parts.interlocking.check(course.operation, self._parts.view, now)
-        if isinstance(decision, Blocked):
-            # Both look at the position and the mode; the same cause need not be told twice.
-            told = {each.cause for each in own}
-            more = tuple(each for each in decision.refusals if each.cause not in told)
-            return Blocked((*own, *tagged, *more), (*facts, *decision.facts))
-        if own or tagged:
-            return Blocked((*own, *tagged), (*facts, *decision.facts))
-        return Allowed((*facts, *decision.facts), (*self.tags.remarks(course.operation), *decision.remarks))
-
-    def _authority_refusals(self, course: Course, now: int) -> tuple[Refusal, ...]:
-        message, gate = course.message, self._gate(now)
-        document = read(course.document)
-        found: list[Refusal | None] = [freshness(message, now)]
-        if self._parts.monotonic() >= course.expires_at and found[0] is None:
-            found.append(Refusal(AddCause.TIME_LIMIT_OVER, "the command expired while it was under way"))
-        rights = [Right.OPERATE, Right.APPROVE]
-        for signature, right in zip(document.signatures, rights, strict=False):
-            person = gate.signer(document, signature, now)
-            found.append(
-                person if isinstance(person, Refusal) else gate.may(person, right, course.each.station.code, now)
-            )
-            if message.emergency and not isinstance(person, Refusal):
-                found.append(gate.may(person, Right.EMERGENCY, course.each.station.code, now))
-        if message.emergency and not message.reason:
-            found.append(Refusal(AddCause.INCONSISTENT_PARAMETERS, "an emergency override needs a reason"))
-        if message.set_point is not None:
-            found.append(Refusal(AddCause.NOT_SUPPORTED, f"{course.operation.target} takes no set-point"))
-        link = self._parts.links.of(course.each.station.code)
-        if message.model is ControlModel.DIRECT and link.select_timeout_s(course.each.link_name) is not None:
-            found.append(
-                Refusal(AddCause.INCONSISTENT_PARAMETERS, f"{course.operation.target} wants to be selected first")
-            )
-        return tuple(each for each in found if each is not None)
-
     # -- second messages about a command
 
     async def _continue(self, admitted: Admitted, now: int) -> dict[str, Any]:
@@ -439,7 +349,7 @@ class ControlDesk:
             why = "is not selected" if course is None else f"is not selected any more ({course.steps[-1].sentence})"
             return self._not_begun(message, Refusal(AddCause.OBJECT_NOT_SELECTED, f"command {message.subject} {why}"))
         station = course.each.station.code
-        refusal = self._gate(now).may(person, Right.OPERATE, station, now)
+        refusal = self.checks.gate(now).may(person, Right.OPERATE, station, now)
         if message.do is Wish.EXECUTE and refusal is None:
             refusal = self._execute_refusal(course, person.name)
         if refusal is not None:
@@ -462,77 +372,6 @@ class ControlDesk:
         if course.waits_for != "execute":
             return Refusal(AddCause.OBJECT_NOT_SELECTED, f"{target} waits for {course.waits_for or 'nothing'}")
         return None
-
-    def _approval(self, document: bytes, now: int) -> tuple[Course, str] | Refusal:
-        try:
-            signed = read(document)
-            message = read_message(signed.payload)
-        except NotSigned as error:
-            return Refusal(AddCause.NO_ACCESS_AUTHORITY, f"the document is not signed as it must be: {error}")
-        except NotAMessage as error:
-            return Refusal(AddCause.INCONSISTENT_PARAMETERS, f"the signed content is no command: {error}")
-        course = self.courses.get(message.id)
-        if course is None or course.outcome is not None:
-            return Refusal(AddCause.OBJECT_NOT_SELECTED, f"no command {message.id} waits for approval")
-        if signed.payload != course.payload:
-            return Refusal(AddCause.INCONSISTENT_PARAMETERS, "what was approved is not what was requested")
-        if course.waits_for != "approval" or len(signed.signatures) != 2:
-            return Refusal(
-                AddCause.INCONSISTENT_PARAMETERS, f"{course.operation.target} does not wait for this approval"
-            )
-        gate = self._gate(now)
-        persons = [gate.signer(signed, each, now) for each in signed.signatures]
-        for each in persons:
-            if isinstance(each, Refusal):
-                return each
-        requester, approver = (each for each in persons if not isinstance(each, Refusal))
-        if requester.name != course.requester:
-            return Refusal(AddCause.INCONSISTENT_PARAMETERS, f"the first signature is not {course.requester}'s")
-        if approver.name == course.requester:
-            return Refusal(AddCause.NO_ACCESS_AUTHORITY, f"{approver.name} requested it and cannot approve it as well")
-        refusal = freshness(message, now) or gate.may(approver, Right.APPROVE, course.each.station.code, now)
-        return refusal or (course, approver.name)
-
-    # -- tags
-
-    def _tag(self, admitted: Admitted, now: int) -> dict[str, Any]:
-        message, person = admitted.message, admitted.person
-        old = self.tags.get(message.subject)
-        target = message.target if message.do is Wish.TAG else old.target if old else ""
-        station = target.split("/", 1)[0]
-        gate = self._gate(now)
-        refusal = gate.may(person, Right.TAG, station, now)
-        if message.do is not Wish.TAG and old is None:
-            refusal = Refusal(AddCause.NOT_SUPPORTED, f"there is no tag {message.subject}")
-        elif message.do is Wish.TAG and not self._is_place(target):
-            refusal = Refusal(AddCause.NOT_SUPPORTED, f"nothing here is called {target!r}")
-        elif old is not None and old.owner != person.name and refusal is None:
-            refusal = gate.may(person, Right.CLEAR_TAGS_OF_OTHERS, station, now)
-        elif message.do is Wish.HAND_OVER and message.to not in {each.name for each in gate.table.persons.values()}:
-            refusal = Refusal(AddCause.NO_ACCESS_AUTHORITY, f"{message.to} is not in the authority table")
-        if refusal is not None:
-            return self._not_begun(message, refusal)
-        return self._put_tag(message, person.name, old, now)
-
-    def _put_tag(self, message: Message, person: str, old: Tag | None, now: int) -> dict[str, Any]:
-        if message.do is Wish.UNTAG and old is not None:
-            self._journal("untag", {"id": old.id, "by": person, "reason": message.reason})
-            self.tags.remove(old.id)
-            return {"id": message.id, "removed": tag_report(old)}
-        if old is not None:
-            tag = Tag(old.id, old.target, old.kind, message.to, old.text, old.since)
-        else:
-            assert message.tag is not None
-            tag = Tag(message.id, message.target, message.tag, person, message.reason, now)
-        self._journal("tag", {**tag_report(tag), "by": person})
-        self.tags.put(tag)
-        return {"id": message.id, "tag": tag_report(tag)}
-
-    def _is_place(self, target: str) -> bool:
-        return target in self._parts.controllables or any(
-            target == station.code or target in {f"{station.code}/{bay.name}" for bay in station.bays}
-            for station in self._parts.stations
-        )
 
     # -- writing down
 

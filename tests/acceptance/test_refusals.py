@@ -477,7 +477,7 @@ async def lost_between(rig: Rig) -> Answer:
     course = rig.desk.courses[report["id"]]
     while course.waits_for != "execute":
         await course.changed.wait()
-    original = rig.desk._check
+    original = rig.desk.checks.check
 
     def check_and_cut(course: Any) -> Any:
         decision = original(course)
@@ -678,12 +678,12 @@ async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig) -> None:
 
 async def test_without_an_authority_table_nobody_operates(rig: Rig) -> None:
     rig.refresh()
-    parts = rig.desk._parts
-    rig.desk._parts = replace(parts, credentials=lambda _: (None, AuthorityTable(0, {})))
+    parts = rig.desk.checks.parts
+    rig.desk.checks.parts = replace(parts, credentials=lambda _: (None, AuthorityTable(0, {})))
     try:
         report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
     finally:
-        rig.desk._parts = parts
+        rig.desk.checks.parts = parts
     assert report["refusals"][0]["sentence"] == "no authority is trusted here: nobody may operate"
 
 
