@@ -13,6 +13,7 @@ from rich.table import Table
 from scada.clock import now_us
 from scada.pki import folder as pki_folder
 from scada.pki import servers
+from scada.pki.application import make_application
 from scada.pki.authority import instant
 from scada.pki.folder import LocalPki, PkiError
 from scada.pki.profiles import Subject
@@ -55,6 +56,27 @@ def issue(
     out.write_bytes(issued.pkcs12(passphrase, name))
     _save(pki, folder)
     console.print(f"Issued {issued.certificate.serial_number:x} for {name}, in {out}.")
+
+
+@app.command()
+def opcua(
+    stations: Annotated[list[str], typer.Argument(help="Codes of the stations, e.g. TN13.")],
+    folder: Annotated[Path, typer.Option(help="As `opcua_certificates` in config.toml.")] = DEFAULT_FOLDER / "opcua",
+) -> None:
+    """Make OPC UA certificates for a trial: ours, and for each station one that we trust, with its key for the field.
+
+    What is there already is kept. In operation the stations make their own; copy them to FOLDER/trusted/STATION.der.
+    """
+    now = now_us()
+    if not (folder / "control_centre.der").exists():
+        make_application(folder, "control_centre", "urn:gridscada:control-centre", now)
+    trusted = folder / "trusted"
+    trusted.mkdir(parents=True, exist_ok=True)
+    for station in stations:
+        if not (trusted / f"{station}.der").exists():
+            made = make_application(folder / "field", station, f"urn:gridscada:simulator:{station}", now)
+            (trusted / f"{station}.der").write_bytes(made.read_bytes())
+    console.print(f"Certificates in {folder}; stations' own keys in {folder / 'field'}.")
 
 
 @app.command()

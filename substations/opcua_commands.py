@@ -23,6 +23,7 @@ from scada.model.ports import Clock
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Station
 from substations.nodemap import BoundNode, BoundNodeCommand, NodeType, StationNodes
+from substations.opcua_security import secure
 from substations.quality import of_opcua_status
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class OpcuaCommandLink:
 
     def __init__(self, station: Station, nodes: StationNodes, now: Clock) -> None:
         self._endpoint = station.endpoint
+        self._station = station.code
         self._now = now
         self._commands = {each.name: each for each in nodes.commands}
         places = {each.point.name: each for each in nodes.points}
@@ -160,12 +162,11 @@ class OpcuaCommandLink:
             watchdog_intervall=max(1.0, end.timeout_s),
         )
         try:
-            if end.security != "None":
-                await client.set_security_string(end.security)
+            await secure(client, end, self._station)
             await client.connect()
             self._client = client
             self._uris = await client.get_namespace_array()
-        except _DRIVER_ERRORS as error:
+        except (*_DRIVER_ERRORS, LinkError) as error:
             await self.close()
             why = str(error) or type(error).__name__
             raise NothingSent(f"cannot connect to {end.host}:{end.port}: {why}") from None
