@@ -136,6 +136,10 @@ class Truth:
         self.devices: dict[str, tuple[Station, Device]] = {
             f"{s.code}/{d.name}": (s, d) for s in province.stations for d in s.devices
         }
+        self._ends = {
+            name: (f"{s.code}/{d.node_1}", f"{s.code}/{d.node_2}" if d.node_2 else "")
+            for name, (s, d) in self.devices.items()
+        }
         self.closed = {name for name, (_, device) in self.devices.items() if device.normally_closed}
         at = {f"{s.code}/{t.bay}": f"{s.code}/{t.node}" for s, t in _terminals(province) if t.kind is TerminalKind.LINE}
         self.lines = [(at[line.end_1], at[line.end_2]) for line in province.lines]
@@ -152,8 +156,7 @@ class Truth:
 
     def ends(self, name: str) -> tuple[str, str]:
         """The nodes of a device; the second of an earthing switch is ''."""
-        station, device = self.devices[name]
-        return f"{station.code}/{device.node_1}", f"{station.code}/{device.node_2}" if device.node_2 else ""
+        return self._ends[name]
 
     def reach(self, start: Iterable[str], *, further: bool, without: str = "") -> set[str]:
         """Nodes joined by closed devices and, if ``further``, by lines and transformers."""
@@ -206,6 +209,7 @@ class Seen:
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.points: dict[str, Point] = {p.name: p for s in truth.province.stations for p in s.points}
+        self._quantity = {name: Quantity(point.quantity) for name, point in self.points.items()}
         self.doubtful: dict[str, float] = {}
         self.said: dict[str, float] = {}
         self._nodes = {f"{s.code}/{t.bay}/{t.name}": f"{s.code}/{t.node}" for s, t in _terminals(truth.province)}
@@ -228,7 +232,7 @@ class Seen:
         return rows
 
     def _true(self, point: Point) -> float:
-        quantity = Quantity(point.quantity)
+        quantity = self._quantity[point.name]
         if quantity is Quantity.POSITION:
             closed = f"{point.station}/{point.device}" in self.truth.closed
             return float(DoublePoint.CLOSED if closed else DoublePoint.OPEN)

@@ -81,11 +81,12 @@ class Walk:
         desk = TopologyInterlocking(self.province)
         allowed: Counter[str] = Counter()
         names = list(truth.devices)
+        voltages = [name for name, point in seen.points.items() if point.quantity in VOLTAGES]
         for _ in range(steps):
             name = self._choose(truth, names)
             station, device = truth.devices[name]
             action = Action.OPEN if name in truth.closed else Action.CLOSE
-            self._doubt(seen, truth)
+            self._doubt(seen, truth, voltages)
             site = SiteFacts(Place.ON_SITE, self._vouched(truth))
             if not isinstance(desk.decide(operation_on(station, device.name, action), seen, site), Allowed):
                 continue
@@ -107,20 +108,15 @@ class Walk:
             return self.chance.choice(beside)
         return name
 
-    def _doubt(self, seen: Seen, truth: Truth) -> None:
+    def _doubt(self, seen: Seen, truth: Truth, voltages: list[str]) -> None:
         seen.doubtful.clear()
         if not self.doubts:
             return
         for name in self.chance.sample(sorted(truth.devices), k=self.chance.randrange(3)):
             wrong = 1.0 if name in truth.closed else 2.0
             seen.doubtful[truth.devices[name][1].position.name] = wrong
-        for name in self.chance.sample(
-            self._voltages(seen), k=min(len(self._voltages(seen)), self.chance.randrange(3))
-        ):
+        for name in self.chance.sample(voltages, k=min(len(voltages), self.chance.randrange(3))):
             seen.doubtful[name] = self.chance.choice([0.0, 110.0])
-
-    def _voltages(self, seen: Seen) -> list[str]:
-        return [name for name, point in seen.points.items() if point.quantity in VOLTAGES]
 
     def _vouched(self, truth: Truth) -> frozenset[str]:
         """Staff vouch for what is truly dead."""
