@@ -14,6 +14,7 @@ from scada.commands import (
     history,
     journaling,
     looking,
+    mapping,
     meters,
     operating,
     orders,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(services.app, name="services")
 app.add_typer(meters.app, name="meters")
+app.add_typer(mapping.app, name="map")
 app.add_typer(control.app, name="control")
 app.add_typer(tagging.app, name="tag")
 app.add_typer(journaling.app, name="journal")

@@ -65,11 +65,14 @@ class OperatorFolder:
             return True
 
     def requests(self) -> Iterator[OperatorFile]:
-        """All requests, oldest first; each is taken away as it is given. A file that cannot be read is left out."""
+        """All requests, oldest first; each is taken away as it is given. What is no plain file is removed unread."""
         with _disk(self._requests):
-            paths = sorted(self._requests.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            paths = sorted(self._requests.glob("*.json"), key=lambda path: path.lstat().st_mtime_ns)
         for path in paths:
             with _disk(path):
+                if path.is_symlink():
+                    path.unlink()
+                    continue
                 # Owner and bytes come from the same open file: nobody can put another one in its place between.
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
