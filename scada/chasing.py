@@ -16,6 +16,7 @@ from meters import gaps as ledger
 from meters.gaps import DAY_US, GapPolicy
 from meters.request import Asked, RequestKind
 from meters.requestqueue import Ending, MeterRequest, Priority, Result
+from meters.validate import MARGIN_DAYS
 from scada.config import HeadEndConfig
 from scada.model.gap import METER_TIME, RUN, ExpectedArray, GapArray, GapState, MeterTimeArray, RunArray
 
@@ -79,13 +80,17 @@ class GapChaser:
             if watch.until >= self._policy.horizon(now):
                 break
         if found:
-            _log.info("Gaps: %d found up to the horizon", found)
+            _log.info("Gaps: %d found", found)
         self._count(found=found)
         return found
 
     def close_arrived(self, states: Sequence[GapState], now: int) -> int:
-        """Close what has arrived of the gaps in ``states``; how many pieces are recovered."""
-        return self._close(self._store.open_gaps(states), now)
+        """Close what has arrived of the gaps in ``states``; how many pieces are recovered.
+
+        What ended before anything the head-end would still accept is not looked for.
+        """
+        since = self._policy.oldest(now) - MARGIN_DAYS * DAY_US
+        return self._close(self._store.open_gaps(states, since=since), now)
 
     def expire(self, now: int) -> None:
         """Let unanswered requests wait for their next try, and give up what no meter remembers."""

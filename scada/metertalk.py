@@ -27,7 +27,9 @@ from scada.model.ports import Clock
 from scada.readmission import Readmission
 
 LEASE = "scada meter talk"
-TICK_S = 0.1
+TICK_S = 0.3
+"""Between two glances at answers and new requests: each is a transaction, so not ten times a second."""
+
 STORE_PAUSE_S = 2.0
 FIND_MAX_S = 60.0
 """Gaps are looked for once in every capture period, or this often when it is long."""

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from historian.figures import Grouping, MeterFigures
+from historian.history import History
 from historian.outages import OutageStore
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
@@ -142,6 +143,20 @@ def customers(
     with told_failures(), MeterFigures(supervisor.endpoints(config_of(context)).postgres_dsn) as figures:
         count = figures.list_customers(file)
     paper().print(f"{count:,} metering points in the customer system's list")
+
+
+def storage(context: typer.Context, *, as_json: Json = False) -> None:
+    """What readings cost on disk: rows, chunks, bytes for each row with its indexes."""
+    with told_failures(), History(supervisor.endpoints(config_of(context)).postgres_reader_dsn) as history:
+        found = history.storage()
+    if as_json:
+        typer.echo(msgspec.json.encode([{**asdict(e), "bytes_per_row": e.bytes_per_row} for e in found]).decode())
+        return
+    table = _table("table", "rows", "chunks", "rows MB", "indexes MB", "bytes each")
+    for each in found:
+        megabytes = (f"{size / 1e6:,.1f}" for size in (each.table_bytes, each.index_bytes))
+        table.add_row(each.table, f"{each.rows:,}", f"{each.chunks:,}", *megabytes, f"{each.bytes_per_row:.1f}")
+    paper().print(table)
 
 
 def export(

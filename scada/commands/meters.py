@@ -29,6 +29,7 @@ for command in (
     meterfigures.snapshot,
     meterfigures.customers,
     meterfigures.export,
+    meterfigures.storage,
 ):
     app.command()(command)
 
