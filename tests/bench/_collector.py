@@ -21,7 +21,7 @@ from tests.bench._field import end_process
 from tests.bench._house import House
 from tests.bench._publisher import PASSWORD_VARIABLE
 
-GLANCE_S = 0.05
+GLANCE_S = 0.1
 STALLED_S = 60.0
 
 
