@@ -63,7 +63,9 @@ class ControlRoom:
         self.sink = sink
         self.desk: DeskRoom | None = None
         self.overrides: OverrideKeeper | None = None
-        self.scans = station_scans(self._stations, installation.maps, self.take, installation.config.scan)
+        self.scans = station_scans(
+            self._stations, installation.maps, self.take, installation.config.scan, tell=self.take
+        )
         self._since = now_us()
 
     def take(self, batch: SampleArray) -> None:

@@ -23,6 +23,7 @@ from scada.model.station import (
     TerminalKind,
     Transformer,
 )
+from scada.model.supervision import LINK_BAY_NUMBER
 from scada.tables import bounded
 
 
@@ -34,7 +35,7 @@ class BayRow:
     name: str
     map: str
     busbars: tuple[str, ...]
-    number: int = bounded(low=1, high=255)
+    number: int = bounded(low=1, high=LINK_BAY_NUMBER - 1)
     base: int = bounded(low=0, high=65535, default=0)
     load: LoadRow | None = None
 

@@ -91,12 +91,20 @@ def open_link(station: Station, maps: Maps, now: Clock) -> StationLink:
 
 
 def station_scans(
-    stations: Sequence[Station], maps: Maps, sink: Sink, config: ScanConfig, timing: Timing | None = None
+    stations: Sequence[Station],
+    maps: Maps,
+    sink: Sink,
+    config: ScanConfig,
+    timing: Timing | None = None,
+    tell: Sink | None = None,
 ) -> tuple[StationScan, ...]:
-    """One scan for each station, not yet running; ``substations.scan.scan_stations`` runs them."""
+    """One scan for each station, not yet running; ``substations.scan.scan_stations`` runs them.
+
+    ``tell`` takes the points of the links themselves (``scada.model.supervision``).
+    """
     timing = timing or Timing()
     return tuple(
-        StationScan(station.code, station.points, open_link(station, maps, timing.now), sink, config, timing)
+        StationScan(station.code, station.points, open_link(station, maps, timing.now), sink, config, timing, tell)
         for station in stations
     )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from scada.model.point import Point
+from scada.model.supervision import link_points
 
 if TYPE_CHECKING:
     from scada.model.derived import DerivedPoint
@@ -233,8 +234,9 @@ class Station:
 
     @property
     def shown_points(self) -> tuple[Point, ...]:
-        """Told and computed points, by bay."""
-        return tuple(point for bay in self.bays for point in (*bay.points, *(derived.point for derived in bay.derived)))
+        """Told and computed points, by bay, and those of the link to the station."""
+        mine = (point for bay in self.bays for point in (*bay.points, *(derived.point for derived in bay.derived)))
+        return (*mine, *link_points(self.code, self.common_address))
 
 
 @dataclass(frozen=True, slots=True)

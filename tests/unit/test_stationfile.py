@@ -151,7 +151,7 @@ FAULTY = [
     (A01_FILE, '"line.modbus"', '"line.opcua"', ["bay[1].map: 'line.opcua' is not a map for protocol modbus"]),
     (A01_FILE, 'name = "171"', 'name = "1/1"', ["bay[1].name: '1/1' may have letters, digits, '_' and '-' only"]),
     (A01_FILE, "number = 5", "number = 11", ["bay[2].number: 11 is already that of bay[1]"]),
-    (A01_FILE, "number = 5", "number = 256", ["bay[2].number: 256 is above 255"]),
+    (A01_FILE, "number = 5", "number = 256", ["bay[2].number: 256 is above 254"]),
     (A01_FILE, "base = 200", "base = 100", ["bay[2].base: 100 is already that of bay[1]"]),
     (A01_FILE, 'name = "312"', 'name = "171"', ["bay[3].name: '171' is already that of bay[1]"]),
     (A01_FILE, 'name = "312"', 'name = "131"', ["bay: device 131 exists 2 times, in bays T1, 131"]),
