@@ -1,6 +1,7 @@
 """Claims about the scan loop, on a clock that only moves when somebody waits."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -272,3 +273,23 @@ async def test_a_station_that_never_answers_does_not_delay_its_neighbour() -> No
         await task
     assert scans[1].statistics.scans > 15
     assert scans[0].statistics.state is LinkState.CONNECTING
+
+
+class SwallowingLink(FakeLink):
+    """A link whose driver loses the cancellation that meets an answer, as ``wait_for`` of Python 3.11 does."""
+
+    async def open(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+async def test_a_cancellation_that_the_driver_swallows_still_ends_the_scan() -> None:
+    world = World()
+    link = SwallowingLink(world)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(StationScan("TN07", POINTS, link, lambda _: None, CONFIG, world.timing).run())
+    assert (len(link.scans), link.closes) == (2, 1)
+    assert world.time < world.until
