@@ -246,6 +246,11 @@ class GapStore:
             ) in rows
         )
 
+    def forget_recovered(self, before: int) -> int:
+        """Let recovered gaps go whose last interval ended before ``before``; how many."""
+        with self._link.transaction() as connection:
+            return connection.execute(query("forget_recovered_gaps"), {"before": instant(before)}).rowcount
+
     def close(self) -> None:
         """Give the connection back."""
         self._link.close()

@@ -274,3 +274,7 @@ FROM meter WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 0
 -- name: one_snapshot
 -- Everything an export reads is of one moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- name: forget_recovered_gaps
+-- Recovered gaps of readings that billing no longer asks about.
+DELETE FROM gap WHERE state = 3 AND last_end < %(before)s;

@@ -1,6 +1,6 @@
 """Figures, snapshots, outages and exchanges in the real database."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from historian.figures import Grouping, MeterFigures, Snapshot
 from historian.outages import OutageStore, StoredOutage
 from historian.registry import import_meters
 from historian.store import HistorianStore
-from scada.meterjobs import NEAREST_S, group_outages, keep_snapshots, midnights
+from scada.meterjobs import NEAREST_S, forget_recovered_gaps, group_outages, keep_snapshots, midnights
 from scada.model.errors import ConfigurationError, Fault
 from scada.model.ports import NOT_REMOVED
 from scada.model.reading import METER_EVENT, READING
@@ -229,3 +229,16 @@ def test_a_closed_month_is_exported_whole_with_its_revisions_and_proven_by_its_m
 def test_a_month_that_is_not_over_is_not_exported(meters: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2026-06 is not over"):
         export_month(meters, date(2026, 6, 1), ZONE, tmp_path, now=NOW)
+
+
+def test_only_old_recovered_gaps_are_forgotten(meters: str) -> None:
+    with psycopg.connect(meters) as connection:
+        for state, days in ((3, 401), (3, 399), (4, 402)):
+            end = datetime.fromtimestamp(NOW / 1e6, UTC) - timedelta(days=days)
+            connection.execute(
+                "INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at)"
+                " VALUES (1, %s, %s, 1800, %s, 1, 1, now(), now())",
+                (end, end, state),
+            )
+    assert forget_recovered_gaps(meters, 1800, lambda: NOW) == "1 recovered gaps forgotten"
+    assert forget_recovered_gaps(meters, 1800, lambda: NOW) == "0 recovered gaps forgotten"
