@@ -13,7 +13,7 @@ from pathlib import Path
 from scada.baytype import BayType, check_shares, read_bay_types
 from scada.derivedrow import check_station_rows
 from scada.model.errors import Fault
-from scada.model.station import Infeed, Line, Protocol, Province, Station, TerminalKind, Transformer
+from scada.model.station import SECURITY_POLICIES, Infeed, Line, Protocol, Province, Station, TerminalKind, Transformer
 from scada.stationbuild import BayRow, StationFile, build_station
 from scada.tables import Faults, bounded, load_table, nearest, refuse_faults
 
@@ -198,6 +198,9 @@ def _check_station(
 ) -> None:
     if not 1 <= file.endpoint.port <= 65535:
         faults.add("endpoint.port", f"{file.endpoint.port} is not in 1..65535")
+    if file.endpoint.protocol is Protocol.OPCUA and file.endpoint.security not in SECURITY_POLICIES:
+        stated = repr(file.endpoint.security) if file.endpoint.security else "not stated"
+        faults.add("endpoint.security", f"is {stated}; an OPC UA station has one of {', '.join(SECURITY_POLICIES)}")
     _refuse_repeats(faults, "busbars", "name", [each.name for each in file.busbars])
     _refuse_repeats(faults, "transformers", "name", [each.name for each in file.transformers])
     _refuse_repeats(faults, "bay", "name", [each.name for each in file.bay])

@@ -23,7 +23,7 @@ OUR_CERTIFICATE, OUR_KEY = "control_centre.der", "control_centre.pem"
 
 async def secure(client: Client, endpoint: Endpoint, station: str) -> None:
     """Give the client what the station's policy needs, before it connects. Raises LinkError naming the missing file."""
-    if endpoint.security == NO_SECURITY:
+    if endpoint.security in ("", NO_SECURITY):
         return
     policy = POLICIES.get(endpoint.security)
     if policy is None:

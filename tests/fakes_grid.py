@@ -147,6 +147,7 @@ transformers = []
 
 [endpoint]
 protocol = "opcua"
+security = "None"
 host = "127.0.0.1"
 port = 15002
 path = "/A02"

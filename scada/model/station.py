@@ -189,6 +189,8 @@ class CommandPoint:
 
 NO_SECURITY = "None"
 """The security policy of an OPC UA station that neither signs nor encrypts, by its name in the standard."""
+SECURITY_POLICIES = (NO_SECURITY, "Basic256Sha256")
+"""The policies a station file may name: for OPC UA it names one, so that nothing is unprotected by omission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ class Endpoint:
     port: int
     unit_id: int = 1
     path: str = ""
-    security: str = NO_SECURITY
+    security: str = ""
     timeout_s: float = 2.0
     certificates: str = ""
 

@@ -132,7 +132,7 @@ def test_readdressed_stations_answer_at_base_port_plus_common_address(folder: Pa
 
     assert [each.endpoint for each in moved.stations] == [
         Endpoint(Protocol.MODBUS, "127.0.0.2", 40001),
-        Endpoint(Protocol.OPCUA, "127.0.0.2", 40002, path="/A02"),
+        Endpoint(Protocol.OPCUA, "127.0.0.2", 40002, path="/A02", security="None"),
     ]
 
 
@@ -144,6 +144,8 @@ FAULTY = [
     (A01_FILE, "title_en", "title_eng", ["title_en: is missing", "title_eng: unknown key; did you mean 'title_en'?"]),
     (A01_FILE, "port = 15001", "portt = 15001", ["endpoint.port: is missing", "endpoint.portt: unknown key; did you mean 'port'?"]),
     (A01_FILE, "port = 15001", "port = 99999", ["endpoint.port: 99999 is not in 1..65535"]),
+    (A02_FILE, 'security = "None"\n', "", ["endpoint.security: is not stated; an OPC UA station has one of None, Basic256Sha256"]),
+    (A02_FILE, 'security = "None"', 'security = "Basic128"', ["endpoint.security: is 'Basic128'; an OPC UA station has one of None, Basic256Sha256"]),
     (A01_FILE, '"A01"', '"A09"', ["code: 'A09' is not the name of the file"]),
     (A01_FILE, "common_address = 1", "common_address = 0", ["common_address: 0 is below 1"]),
     (A01_FILE, 'type = "line"', 'type = "lime"', ["bay[1].type: unknown bay type 'lime'; did you mean 'line'?"]),
