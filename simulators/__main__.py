@@ -60,7 +60,7 @@ TruthOption = Annotated[
     Path | None, typer.Option("--truth-file", help="Written at the end (JSON, CSV beside it): what must be stored.")
 ]
 ScenarioOption = Annotated[
-    str, typer.Option("--scenario", help="What goes wrong: a name in simulators/scenarios, or a TOML file.")
+    str, typer.Option("--scenario", help="What goes wrong: lossy, rough, backlog, or a TOML file.")
 ]
 
 StimuliOption = Annotated[

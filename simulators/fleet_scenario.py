@@ -11,7 +11,10 @@ from scada.model.errors import Fault
 from scada.tables import bounded, load_table, refuse_faults
 from simulators.station_scenario import StationFault, check_form
 
-SHIPPED = Path(__file__).resolve().parent / "scenarios"
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+PREFIX = "fleet_"
+"""Beside them lie the scenarios of stations."""
+
 TO_THE_END_S = 1e9
 
 
@@ -75,7 +78,7 @@ _NEEDS = {
 
 def load_scenario(name: str) -> ScenarioFile:
     """A shipped scenario by its name, or a file by its path. Raises ConfigurationError with every fault."""
-    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else SCENARIOS / f"{PREFIX}{name}.toml"
     found: list[Fault] = []
     scenario = load_table(ScenarioFile, path, found)
     for number, each in enumerate(scenario.fault if scenario else (), start=1):

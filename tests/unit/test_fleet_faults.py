@@ -17,7 +17,7 @@ from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_faults import Fate, FleetFaults, near_rollover, spoilt
 from simulators.fleet_messages import FleetMessages
 from simulators.fleet_reporting import Report, Reporting, ReportingPlan
-from simulators.fleet_scenario import SHIPPED, FaultKind, FleetFault, load_scenario
+from simulators.fleet_scenario import PREFIX, SCENARIOS, FaultKind, FleetFault, load_scenario
 from simulators.meter_fleet import FeederShare, Fleet, make_fleet
 
 START = 1_780_000_200_000_000
@@ -40,7 +40,7 @@ def report(sender: int, interval: int = 1) -> Report:
     return Report(sender, end, end, historical=False)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
+@pytest.mark.parametrize("name", sorted(path.stem.removeprefix(PREFIX) for path in SCENARIOS.glob(f"{PREFIX}*.toml")))
 def test_shipped_scenarios_can_be_used(name: str) -> None:
     scenario = load_scenario(name)
     assert scenario.fault
