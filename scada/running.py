@@ -147,6 +147,8 @@ async def run(installation: Installation, endpoints: Endpoints, stop: asyncio.Ev
     is in control, ControlLost when one took it, DoorTaken when the state door's port is taken, MigrationError when the
     database is of another version.
     """
+    # The load flow's native library dies with the thread that loads it first: that has to be this one.
+    import_module("scada.control.whatif")
     room = ControlRoom(installation)
     if standby:
         tenure = await _stand_by(installation, room, stop)
@@ -221,7 +223,7 @@ def _answers(room: ControlRoom) -> dict[str, Answer]:
 
 
 def _what_if(province: Province, customers: Mapping[str, int]) -> WhatIf:
-    """Loaded when it is wanted: the load flow takes 0.6 s to import."""
+    """Built in the thread that will use it; not imported above, because every command would wait 0.6 s for it."""
     found: WhatIf = import_module("scada.control.whatif").LoadFlowWhatIf(province)
     found.customers = customers  # type: ignore[attr-defined]  # filled when the database has answered
     return found

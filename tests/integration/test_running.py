@@ -1,0 +1,210 @@
+"""``scada run`` as a coroutine: it starts without the database, tells its state, and ends with nothing in memory."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from historian.migrate import MigrationError
+from historian.spool import Spool
+from scada.config import HttpConfig
+from scada.files import Installation, load_installation
+from scada.hmi.door import DoorTaken
+from scada.model.errors import StoreRejected
+from scada.model.quality import Quality
+from scada.running import run
+from scada.services.endpoints import Endpoints
+
+# The load flow's native library dies with the thread that loaded it first, and every run here has a thread of its own.
+assert import_module("scada.control.whatif")
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/none"
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """Two stations, one of each protocol, at ports where nobody listens."""
+    text = f'var = "var"\n[stations]\nfolder = "{ROOT / "substations"}"\nonly = ["TN07", "TN13"]\nbase_port = 10\n'
+    (tmp_path / "config.toml").write_text(text + "[scan]\nsilent_scans = 1\nreconnect_min_s = 0.1\n", encoding="utf-8")
+    return load_installation(tmp_path / "config.toml")
+
+
+def at(endpoints: Endpoints, dsn: str) -> Endpoints:
+    return replace(endpoints, postgres_dsn=dsn, postgres_reader_dsn=dsn)
+
+
+class Room:
+    """A running ``scada run``, asked over its door."""
+
+    def __init__(self, installation: Installation, task: asyncio.Task[None]) -> None:
+        self._var = installation.config.var
+        self.task = task
+
+    async def ask(self, path: str = "/api/v1/state") -> tuple[int, dict[str, Any]]:
+        place = self._var / "run" / "run.json"
+        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+            while not place.exists():  # noqa: ASYNC110  # the file is how others find it too
+                await asyncio.sleep(0.01)
+            answer = await client.get(json.loads(place.read_text())["url"] + path)
+            return answer.status_code, answer.json()
+
+    async def state_when(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first state seen that meets the condition."""
+        async with asyncio.timeout(30):
+            while True:
+                _, state = await self.ask()
+                if condition(state):
+                    return state
+                await asyncio.sleep(0.02)
+
+    def last_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self._var / "run" / "run.last.json").read_text())
+        return state
+
+
+def points_of(installation: Installation) -> int:
+    return sum(len(station.points) for station in installation.stations)
+
+
+def both_are_lost(state: dict[str, Any]) -> bool:
+    return [each["state"] for each in state["stations"]] == ["lost", "lost"]
+
+
+@asynccontextmanager
+async def running(installation: Installation, endpoints: Endpoints) -> AsyncIterator[Room]:
+    stop = asyncio.Event()
+    room = Room(installation, asyncio.create_task(run(installation, endpoints, stop)))
+    try:
+        yield room
+    finally:
+        stop.set()
+        await room.task
+
+
+async def test_the_state_names_every_station_and_figure(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    async with running(installation, at(endpoints, database)) as room:
+        state = await room.state_when(both_are_lost)
+    assert state["process"] == "run"
+    assert state["points"] >= points_of(installation)
+    assert [(each["code"], each["protocol"], each["points"]) for each in state["stations"]] == [
+        ("TN07", "modbus", len(installation.stations[0].points)),
+        ("TN13", "opcua", len(installation.stations[1].points)),
+    ]
+    assert state["stations"][0]["title_vi"].startswith("Trạm")
+    assert state["samples"].keys() >= {"offered", "stored", "spooled", "waiting", "rejected", "dropped", "last_error"}
+
+
+async def test_a_point_never_heard_of_is_invalid_and_an_unknown_station_is_said_to_be_none(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    async with running(installation, at(endpoints, database)) as room:
+        status, answer = await room.ask("/api/v1/stations/TN13/points")
+        assert (status, answer["station"]) == (200, "TN13")
+        names = {point.name for point in installation.stations[1].points}
+        assert names <= {row["name"] for row in answer["points"]}
+        never_heard = [row for row in answer["points"] if row["time"] == 0]
+        assert all(row["quality"] == Quality.INVALID | Quality.NOT_TOPICAL for row in never_heard)
+        assert await room.ask("/api/v1/stations/TN99/points") == (404, {"error": "no station 'TN99' here"})
+
+
+async def test_lost_stations_are_stored_as_doubtful_and_the_end_leaves_nothing_in_memory(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    async with running(installation, at(endpoints, database)) as room:
+        await room.state_when(both_are_lost)
+    assert not (installation.config.var / "run" / "run.json").exists()
+    last = room.last_state()
+    samples = last["samples"]
+    assert last["image"]["reported"] == samples["offered"] == samples["stored"] >= points_of(installation)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM sample").fetchone() == (samples["stored"],)
+        of_field = [point.name for station in installation.stations for point in station.points]
+        good = "SELECT count(*) FROM sample JOIN point ON id = point WHERE quality = 0 AND name = ANY(%s)"
+        assert connection.execute(good, [of_field]).fetchone() == (0,)
+        shown = sum(len(station.shown_points) for station in installation.stations)
+        assert connection.execute("SELECT count(*) FROM point").fetchone() == (shown,)
+
+
+async def test_without_a_database_it_scans_tells_its_state_and_spools(
+    installation: Installation, endpoints: Endpoints
+) -> None:
+    async with running(installation, at(endpoints, NOWHERE)) as room:
+        await room.state_when(both_are_lost)
+    samples = room.last_state()["samples"]
+    assert samples["offered"] == samples["spooled"] >= points_of(installation)
+    assert (samples["stored"], samples["waiting"], samples["dropped"]) == (0, 0, 0)
+    spool = Spool(installation.config.var / "spool", limit_bytes=2**30)
+    assert spool.rows == samples["spooled"]
+    spool.close()
+
+
+async def test_what_an_earlier_run_spooled_is_stored_by_the_next_one(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    async with running(installation, at(endpoints, NOWHERE)) as room:
+        await room.state_when(both_are_lost)
+    spooled = room.last_state()["samples"]["spooled"]
+    async with running(installation, at(endpoints, database)) as room:
+        await room.state_when(lambda state: state["samples"]["spooled"] == 0)
+    samples = room.last_state()["samples"]
+    assert (samples["recovered"], samples["stored"]) == (spooled, spooled + samples["offered"])
+
+
+async def test_a_database_of_another_version_is_one_refusal_and_what_was_scanned_is_kept(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO schema_migration (name, sha256) VALUES ('9999_from_tomorrow.sql', 'x')")
+    with pytest.raises(MigrationError, match=r"9999_from_tomorrow\.sql was applied to this database"):
+        async with running(installation, at(endpoints, database)) as room:
+            await room.task
+
+
+async def test_a_point_renumbered_in_the_files_is_one_refusal(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        name = installation.stations[0].points[0].name
+        connection.execute(
+            "INSERT INTO point (id, name, station, bay, kind, unit, title_vi, title_en)"
+            " VALUES (1, %s, 'TN07', 'C11', 'single_point', '', '', '')",
+            (name,),
+        )
+    with pytest.raises(StoreRejected):
+        async with running(installation, at(endpoints, database)) as room:
+            await room.task
+
+
+async def test_a_taken_port_is_told_before_any_station_is_asked(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = HttpConfig(port=taken.getsockname()[1])
+        busy = replace(installation, config=replace(installation.config, http=http))
+        with pytest.raises(DoorTaken, match=r"set http\.port in config\.toml"):
+            await run(busy, at(endpoints, database), asyncio.Event())
+
+
+async def test_a_file_where_the_spool_belongs_does_not_stop_the_scan(
+    installation: Installation, endpoints: Endpoints, database: str
+) -> None:
+    installation.config.var.mkdir()
+    (installation.config.var / "spool").write_text("in the way", encoding="utf-8")
+    async with running(installation, at(endpoints, database)) as room:
+        await room.state_when(both_are_lost)
+    samples = room.last_state()["samples"]
+    assert samples["offered"] == samples["stored"] > 0
