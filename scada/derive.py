@@ -18,8 +18,11 @@ from scada.model.quality import Quality
 from scada.model.sample import PointArray, SampleArray, ValueArray, no_samples, samples
 from scada.model.station import DeviceKind, Station
 
-Present = Callable[[Sequence[str]], SampleArray]
-"""Present state of named points, in the order asked: ``ProcessImage.read``."""
+Present = Callable[[], SampleArray]
+"""Present state of the points it was made for, in their order."""
+
+Reader = Callable[[Sequence[str]], Present]
+"""Makes one for named points: ``ProcessImage.reader``."""
 
 _CLASSES: Final = {
     DeviceKind.CIRCUIT_BREAKER: 0,
@@ -45,10 +48,10 @@ class _Group:
 class Derivation:
     """The derived points of ``stations``; ``after`` computes those of the stations a batch comes from."""
 
-    def __init__(self, stations: Sequence[Station]) -> None:
-        self._plans = {station.common_address: _Plan(station.derived) for station in stations if station.derived}
+    def __init__(self, stations: Sequence[Station], reader: Reader) -> None:
+        self._plans = {each.common_address: _Plan(each.derived, reader) for each in stations if each.derived}
 
-    def after(self, delta: SampleArray, present: Present) -> SampleArray:
+    def after(self, delta: SampleArray) -> SampleArray:
         """What the derived points are after ``delta`` was applied; SAMPLE, empty when no station of it has any.
 
         After a spontaneous change they are spontaneous; after an interrogation they bear its cause.
@@ -57,17 +60,17 @@ class Derivation:
             return no_samples()
         addresses = np.unique(delta["point"] >> 16).tolist()
         cause = int(delta["cause"][0])
-        made = [self._plans[each].compute(present, cause) for each in addresses if each in self._plans]
+        made = [self._plans[each].compute(cause) for each in addresses if each in self._plans]
         return np.concatenate(made) if made else no_samples()
 
 
 class _Plan:
     """One station's derived points as index arrays."""
 
-    def __init__(self, derived: Sequence[DerivedPoint]) -> None:
+    def __init__(self, derived: Sequence[DerivedPoint], reader: Reader) -> None:
         inputs = {point.name: point for each in derived for point in each.inputs}
-        self._names = list(inputs)
-        place = {name: index for index, name in enumerate(self._names)}
+        self._present = reader(list(inputs))
+        place = {name: index for index, name in enumerate(inputs)}
         self._ids: PointArray = np.array([each.point.id for each in derived], dtype=np.int32)
         self._factor = np.array([each.factor for each in derived])
         self._low = np.array([-np.inf if each.point.low is None else each.point.low for each in derived])
@@ -77,8 +80,9 @@ class _Plan:
             by_rule[each.rule].append(index)
         self._groups = [_group(rule, rows, derived, place) for rule, rows in by_rule.items()]
 
-    def compute(self, present: Present, cause: int) -> SampleArray:
-        state = present(self._names)
+    def compute(self, cause: int) -> SampleArray:
+        """All of them, but for those none of whose inputs was ever heard; SAMPLE."""
+        state = self._present()
         count = len(self._ids)
         value, time = np.zeros(count), np.zeros(count, dtype=np.int64)
         quality = np.zeros(count, dtype=np.uint8)

@@ -34,7 +34,7 @@ class Following:
         self.image = image
         self.events: TelemetrySink | None = None
         """Where events go; None while another process is in control and stores them."""
-        self._derivation = Derivation(stations)
+        self._derivation = Derivation(stations, image.reader)
         self._totals = [
             point.name for station in stations for point in station.points if point.kind is PointKind.INTEGRATED_TOTAL
         ]
@@ -46,7 +46,7 @@ class Following:
 
     def follow(self, taken: Taken) -> SampleArray:
         """As ``take``, for what has been applied already: an operator's substitution."""
-        derived = self.image.take(self._derivation.after(taken.delta, self.image.read))
+        derived = self.image.take(self._derivation.after(taken.delta))
         if self.events is not None and len(taken.events):
             self.events.offer(status_events(taken.events, self._clock()))
         if not len(derived.delta):

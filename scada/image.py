@@ -6,7 +6,7 @@ event loop of its owner.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -188,6 +188,11 @@ class ProcessImage:
     def read(self, names: Sequence[str]) -> SampleArray:
         """Present state of the named points, SAMPLE, in the order asked. Raises KeyError with the unknown name."""
         return self._state(np.array([self._row_of[name] for name in names], dtype=np.intp))
+
+    def reader(self, names: Sequence[str]) -> Callable[[], SampleArray]:
+        """As ``read``, for names asked for again and again: they are looked up once. Raises KeyError."""
+        rows = np.array([self._row_of[name] for name in names], dtype=np.intp)
+        return lambda: self._state(rows)
 
     def _rows(self, ids: PointArray) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         if not len(self._ids):

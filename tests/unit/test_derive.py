@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, station: Station) -> None:
         self.known = {point.name: point for point in station.shown_points}
         self.image = ProcessImage(station.shown_points)
-        self.derivation = Derivation([station])
+        self.derivation = Derivation([station], self.image.reader)
         everything = np.array([point.id for point in station.points], dtype=np.int32)
         self.image.apply(samples(everything, NOON, np.full(len(everything), 2.0), 0, Cause.GENERAL_INTERROGATION))
 
@@ -44,7 +44,7 @@ class Bench:
         """Value, quality and time of every derived point after ``values`` came."""
         ids = np.array([self.known[name].id for name in values], dtype=np.int32)
         delta = self.image.apply(samples(ids, time, np.array(list(values.values())), quality, Cause.SPONTANEOUS))
-        made = self.derivation.after(delta, self.image.read)
+        made = self.derivation.after(delta)
         names = {point.id: name for name, point in self.known.items()}
         return {names[int(row["point"])]: (float(row["value"]), int(row["quality"]), int(row["time"])) for row in made}
 
@@ -104,7 +104,7 @@ def test_the_highest_of_three_currents_is_shown(station: Station) -> None:
 def test_nothing_is_derived_before_an_input_was_heard(station: Station) -> None:
     image = ProcessImage(station.shown_points)
     one = samples(np.array([station.points[0].id], dtype=np.int32), NOON, np.array([0.0]), 0, Cause.SPONTANEOUS)
-    made = Derivation([station]).after(image.apply(one), image.read)
+    made = Derivation([station], image.reader).after(image.apply(one))
     assert made["time"].min(initial=NOON) == NOON
 
 
