@@ -2,7 +2,7 @@
 
 Knows which rules belong to which kind of device and action. Does not know persons, tags or deadlines: those are the
 control desk's, which asks here at select and again at execute. Pure but for reading the image; measured on the shipped
-province (21 stations, 1,900 devices): 4 ms.
+province (21 stations, 1,900 devices): 1.5 ms, 6 ms for a closing.
 
 Source of the rules: the interlocking usual in 110 kV substations; reasons are those of IEC 61850-7-2, 20.5.2.9.
 """
