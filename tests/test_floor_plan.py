@@ -61,6 +61,7 @@ def test_sql_stands_in_the_historian_only() -> None:
     words = ("SELECT ", "INSERT INTO", "CREATE TABLE", "DELETE FROM", "UPDATE ")
     for package in ("scada", "substations", "meters", "historian", "simulators"):
         for source in (ROOT / package).rglob("*.py"):
-            lines = source.read_text(encoding="utf-8").splitlines()
+            # An enumeration may name the step of a control that is called SELECT.
+            lines = source.read_text(encoding="utf-8").replace("SELECT = ", "").splitlines()
             hits = [line for line in lines if any(word in line for word in words) and '"""' not in line]
             assert hits == [], f"{source.relative_to(ROOT)}: {hits}"
