@@ -1,8 +1,8 @@
 """Chooses the way of a reading into the database. Knows what this process has stored; the answer is only a guess.
 
-A row newer than anything stored for its meter is very likely new and goes by plain COPY; all others go through the
-staging table, which finds duplicates and revisions. A wrong guess costs time, never a row: nothing is dropped here,
-because connections do not keep order and a late row is as valuable as any.
+A row newer than anything stored for its meter is very likely new and goes by plain COPY, and so does a whole backlog;
+all others go through the staging table, which finds duplicates and revisions. A wrong guess costs time, never a row:
+nothing is dropped here, because connections do not keep order and a late row is as valuable as any.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from historian.batching import sort_by
 from scada.model.reading import ReadingArray
 
+BACKLOG_ROWS = 1000
+"""A batch this large of which most rows are older than what is stored is taken for a backlog: days nobody has heard of
+yet. Staging costs three times a COPY; and if they are known after all, COPY stops at the first of them."""
+
 WATERMARK_METERS = 4_000_000
 """Meters with a higher id always take the staging table: 8 B per id are kept, so this bounds memory to 32 MB."""
 
@@ -21,7 +25,9 @@ _NEVER = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A batch sorted by (time, meter). ``likely_new``: first of its key, and newer than what is stored of its meter."""
+    """A batch sorted by (time, meter). ``likely_new``: first of its key, and newer than what is stored of its meter
+    or part of a backlog.
+    """
 
     rows: ReadingArray
     likely_new: NDArray[np.bool_]
@@ -46,7 +52,9 @@ class Router:
         known = self._is_known(rows["meter"])
         newest = self._newest[np.where(known, rows["meter"], 0)]
         tracked = (rows["meter"] >= 0) & (rows["meter"] < WATERMARK_METERS)
-        return Routed(rows, first_of_key(rows) & tracked & (~known | (rows["time"] > newest)))
+        newer = tracked & (~known | (rows["time"] > newest))
+        is_backlog = len(rows) >= BACKLOG_ROWS and 2 * np.count_nonzero(newer) < len(rows)
+        return Routed(rows, first_of_key(rows) & (tracked if is_backlog else newer))
 
     def stored(self, rows: ReadingArray) -> None:
         """Note committed rows, sorted by time."""

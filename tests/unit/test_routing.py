@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from historian.routing import WATERMARK_METERS, Router
+from historian.routing import BACKLOG_ROWS, WATERMARK_METERS, Router
 from scada.model.reading import READING, ReadingArray
 
 
@@ -61,3 +61,16 @@ def test_a_likely_new_reading_is_always_new_to_this_process(batches: list[list[t
         assert not seen & set(new)
         router.stored(routed.rows)
         seen |= set(keys)
+
+
+def test_a_backlog_older_than_what_is_stored_goes_by_copy_all_the_same() -> None:
+    router = Router()
+    meters = range(1, BACKLOG_ROWS + 1)
+    router.stored(router.route(readings(*((meter, 100) for meter in meters))).rows)
+    day_before = [(meter, 50) for meter in meters]
+    assert router.route(readings(*day_before, day_before[0])).likely_new.tolist() == [
+        True,
+        False,
+        *([True] * (BACKLOG_ROWS - 1)),
+    ]
+    assert not router.route(readings(*day_before[1:])).likely_new.any()
