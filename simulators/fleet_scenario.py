@@ -77,8 +77,13 @@ _NEEDS = {
 
 
 def load_scenario(name: str) -> ScenarioFile:
-    """A shipped scenario by its name, or a file by its path. Raises ConfigurationError with every fault."""
-    path = Path(name) if name.endswith(".toml") else SCENARIOS / f"{PREFIX}{name}.toml"
+    """A shipped scenario by its name, or a file by its path. Raises ConfigurationError with every fault.
+
+    A fleet's scenario may be named without ``fleet_``.
+    """
+    path = Path(name) if name.endswith(".toml") else SCENARIOS / f"{name}.toml"
+    if not path.exists() and not name.endswith(".toml"):
+        path = SCENARIOS / f"{PREFIX}{name}.toml"
     found: list[Fault] = []
     scenario = load_table(ScenarioFile, path, found)
     for number, each in enumerate(scenario.fault if scenario else (), start=1):

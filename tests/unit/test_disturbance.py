@@ -10,7 +10,7 @@ from scada.model.errors import ConfigurationError, Fault
 from scada.model.station import Station
 from scada.stationfile import load_province
 from simulators.disturbance import BREAKER_FAILURE_US, TRIP_US, Disturbance
-from simulators.fleet_scenario import SHIPPED, load_scenario
+from simulators.fleet_scenario import SCENARIOS, load_scenario
 from simulators.impairments import Impairment, LinkFault
 from simulators.plant import StationValues
 from simulators.station_scenario import StationFault, StationFaultKind, check_against, link_faults
@@ -130,7 +130,7 @@ def test_faults_of_the_link_go_to_the_relay() -> None:
     assert link_faults([fault]) == (LinkFault("TN07", Impairment.SILENT, 30.0, 90.0),)
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda path: path.stem)
 def test_a_shipped_scenario_fits_the_shipped_stations(path: Path, stations: tuple[Station, ...]) -> None:
     found: list[Fault] = []
     check_against(load_scenario(path.stem).station, stations, path.name, found)
