@@ -1,10 +1,12 @@
 """``scada``: the one command. Mounts the subjects; knows nothing of them."""
 
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from scada import pki_cli
 from scada.commands import (
@@ -27,7 +29,26 @@ from scada.commands import (
 )
 from scada.commands.demo import demo
 
+LATER = {"contract": "scada.contracts_cli"}
+"""Subjects that are loaded when named: the libraries for PDF and signing take a second, and nobody else should wait."""
+
+
+class Subjects(TyperGroup):
+    """The commands mounted below, and those of ``LATER``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        return [*super().list_commands(ctx), *LATER]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, loaded if need be."""
+        if cmd_name not in LATER:
+            return super().get_command(ctx, cmd_name)
+        return typer.main.get_command(import_module(LATER[cmd_name]).app)
+
+
 app = typer.Typer(
+    cls=Subjects,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,

@@ -22,7 +22,13 @@ from scada.contracts_office import Office, make_local
 from scada.contracts_rehearsal import rehearse as rehearse_contract
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
 
-app = typer.Typer(help="Electronic supply contracts.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Electronic supply contracts.",
+    no_args_is_help=True,
+)
 app.add_typer(looking.app)
 Actor = Annotated[str, typer.Option("--actor", envvar="SCADA_ACTOR", help="Who acts.")]
 DEFAULT_ACTOR = "clerk"

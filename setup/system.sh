@@ -175,8 +175,9 @@ system_step() {
     mapfile -t missing < <(missing_of mosquitto)
     # Another Python may be chosen later; the distribution's needs this package to make an environment.
     /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
-    # Another implementation of Modbus, for the tests that judge ours from outside.
-    mapfile -t -O "${#missing[@]}" missing < <(missing_of libmodbus5)
+    # For the tests: another implementation of Modbus, of PDF signatures and of X.509 judge ours from outside; SoftHSM is
+    # a token (PKCS#11) without the hardware.
+    mapfile -t -O "${#missing[@]}" missing < <(missing_of libmodbus5 poppler-utils openssl softhsm2)
     if [[ -n $postgres ]] && ((${#missing[@]} == 0)); then
         say "system packages: PostgreSQL $postgres with TimescaleDB, Mosquitto: there"
         return
