@@ -60,9 +60,15 @@ class Trust:
             self.proven[key] = _signed_by(certificate, issuer)
         return self.proven[key]
 
+    def _vouched(self, revoked: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+        key = (revoked.fingerprint(hashes.SHA256()), issuer.fingerprint(hashes.SHA256()))
+        if key not in self.proven:
+            self.proven[key] = _list_signed_by(revoked, issuer)
+        return self.proven[key]
+
     def _revocation_fault(self, certificate: x509.Certificate, issuer: x509.Certificate, moment: datetime) -> str:
         name = certificate.subject.rfc4514_string()
-        mine = [each for each in self.lists if each.issuer == issuer.subject and _list_signed_by(each, issuer)]
+        mine = [each for each in self.lists if each.issuer == issuer.subject and self._vouched(each, issuer)]
         if not mine:
             return f"there is no revocation list of {issuer.subject.rfc4514_string()}"
         newest = max(mine, key=lambda each: each.last_update_utc)
