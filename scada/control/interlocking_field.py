@@ -113,16 +113,26 @@ class Field:
 
     @cached_property
     def live(self) -> frozenset[int]:
-        """Nodes alive for certain. Nothing of them is earthed: that would be a short circuit already.
+        """Nodes alive for certain; what is alive is not earthed, for that would be a short circuit already.
 
         By topology, or by voltage: a healthy transformer that measures one proves the whole section it hangs on, also
-        while the way to the infeed leads over stations that do not answer.
+        while the way to the infeed leads over stations that do not answer. Where an earthing switch of the section
+        itself says that it is not open, one of the two is wrong, and nothing there is certain.
         """
         alive = self.state.energised == Certainty.YES
         section = self.state.section
         under_voltage = np.zeros(len(section), dtype=np.bool_)
         under_voltage[section[self._nodes_under_voltage()]] = True
-        return frozenset(np.flatnonzero(alive | under_voltage[section]).tolist())
+        contradicted = np.zeros(len(section), dtype=np.bool_)
+        contradicted[section[self._nodes_said_to_be_earthed()]] = True
+        certain = (alive | under_voltage[section]) & ~contradicted[section]
+        return frozenset(np.flatnonzero(certain).tolist())
+
+    def _nodes_said_to_be_earthed(self) -> list[int]:
+        """Nodes whose earthing switch reports, in good quality, any position but open."""
+        said = (self.quality == 0) & (self.reported != DoublePoint.OPEN)
+        switches = (each for each in np.flatnonzero(said) if self.index.kinds[each] is DeviceKind.EARTHING_SWITCH)
+        return [int(self.topology.device_nodes[each, 0]) for each in switches]
 
     def _nodes_under_voltage(self) -> list[int]:
         measured = self.index.measurements

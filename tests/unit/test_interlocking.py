@@ -204,6 +204,19 @@ def test_an_earthing_switch_in_doubt_counts_as_closed(network: Network) -> None:
     ]
 
 
+def test_an_earthing_switch_that_says_closed_is_believed_against_a_line_that_counts_as_live(network: Network) -> None:
+    """S2 feeds the line as far as positions tell; one of the two is wrong, and nobody may find out by closing."""
+    network.opened("S1/171", "S1/171-7").says("S1/171/171-76.position", 2.0)
+
+    assert (INTERLOCKING, "S1/171-7 would close onto an earthed section: S1/171-76 is closed") in blocked(
+        network.ask("S1/171-7", CLOSE)
+    )
+    network.closed("S1/171-7")
+    assert (INTERLOCKING, "S1/171 would connect a source to an earth: S1/171-76 is closed") in blocked(
+        network.ask("S1/171", CLOSE)
+    )
+
+
 # --- earthing switches ---------------------------------------------------------------------------------------------
 
 
