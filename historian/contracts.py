@@ -3,7 +3,7 @@
 Satisfies ``ContractStore``. Knows the transactions; what may follow what is decided by whoever appends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -63,6 +63,12 @@ class ContractDatabase:
         with self._link.transaction() as connection:
             rows = connection.execute(query("contracts"), {"states": [state.value for state in states]}).fetchall()
         return tuple(_record(row) for row in rows)
+
+    def counts(self) -> Mapping[State, int]:
+        """How many requests are in each state that has any. Raises StoreUnavailable."""
+        with self._link.transaction() as connection:
+            rows = connection.execute(query("count_contracts")).fetchall()
+        return {State(row[0]): row[1] for row in rows}
 
     def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         """The contract that holds for a metering point at a time. Raises StoreUnavailable."""

@@ -11,6 +11,7 @@ import typer
 from scada import contracts_looking as looking
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
+from scada.commands.serving import foreground
 from scada.contracts import keys
 from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
@@ -20,6 +21,7 @@ from scada.contracts.trust import load_certificates
 from scada.contracts_context import Number, console, run, step, time_of
 from scada.contracts_office import Office, make_local
 from scada.contracts_rehearsal import rehearse as rehearse_contract
+from scada.contracts_serving import serve as serve_office
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
 
 app = typer.Typer(
@@ -256,6 +258,17 @@ def night(context: typer.Context, actor: Actor = "night") -> None:
         _tell_batch(again)
 
     run(context, work)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port of the REST door; 0 = a free one.")] = 0,
+) -> None:
+    """Keep the office open: REST door, another try each minute for what waits, upkeep each day."""
+    with told_failures():
+        config = config_of(context)
+        foreground(lambda stop: serve_office(config, stop, port=port))
 
 
 @app.command()

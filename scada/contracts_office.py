@@ -6,6 +6,8 @@
 Knows where everything lies. The steps themselves are the desk's.
 """
 
+import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -29,6 +31,8 @@ from scada.contracts.settings import ContractSettings, TokenSettings, load_setti
 from scada.contracts.token import Token, TokenProcess
 from scada.contracts.trust import Trust, load_certificates, load_trust
 from scada.contracts.upkeep import Upkeep
+from scada.hashchain import ChainTaken
+from scada.hmi.processes import ProcessSilent, ask
 from scada.model.errors import GridScadaError
 from scada.pki import folder as pki_folder
 from scada.pki.authority import Identity
@@ -36,6 +40,9 @@ from scada.pki.profiles import SIGNER, Subject
 from scada.services import supervisor
 
 SELLER = Subject("Công ty Điện lực mẫu", "MST:0000000000")
+DOOR = "contracts"
+"""The name under which the process that keeps the office open writes down where it answers."""
+
 MODULES = (
     Path("/usr/lib/softhsm/libsofthsm2.so"),
     Path("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"),
@@ -75,13 +82,16 @@ def settings_and_trust(path: Path) -> tuple[ContractSettings, Trust]:
 
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Office]:
-    """The office, its archive locked for others. Raises OfficeError, ServicesDown, ChainError or StoreUnavailable."""
+    """The office, its archive locked for others.
+
+    Raises OfficeError (also when another process has it open), ServicesDown, ChainError or StoreUnavailable.
+    """
     path = settings_path(config)
     settings, trust = settings_and_trust(path)
     dsn = supervisor.endpoints(config).postgres_dsn
     migrate(dsn)
     with (
-        Archive(config.var / "contracts" / "archive") as archive,
+        _archive(config) as archive,
         ContractDatabase(dsn, application="contracts") as store,
     ):
         async with TokenProcess(_token(settings.token)) as process:
@@ -90,6 +100,25 @@ async def opened(config: Config) -> AsyncIterator[Office]:
             seller = TokenSigner(process, certificates[0], trust.intermediates) if certificates else None
             await desk.recover()
             yield Office(desk, Execution(desk, seller), Upkeep(desk), settings)
+
+
+def _archive(config: Config) -> Archive:
+    try:
+        return Archive(config.var / "contracts" / "archive")
+    except ChainTaken:
+        raise OfficeError(_who_has_it(config.var)) from None
+
+
+def _who_has_it(var: Path) -> str:
+    with contextlib.suppress(ProcessSilent, KeyError):
+        holder = ask(var, DOOR)
+        place = json.loads((var / "run" / f"{DOOR}.json").read_text(encoding="utf-8"))
+        if holder.get("process") == DOOR:
+            return (
+                f"the contract office is open in `scada contract serve` (process {holder['pid']}): ask it over REST at "
+                f"{place['url']}/api/v1/contracts, or end it first"
+            )
+    return "the contract office is open in another `scada contract` command; try again when that has ended"
 
 
 def _token(settings: TokenSettings) -> Token:

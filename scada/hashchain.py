@@ -34,6 +34,10 @@ class ChainError(GridScadaError):
     """The chain's file cannot be written to, or is broken at the place told."""
 
 
+class ChainTaken(ChainError):
+    """Another process writes to the chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the chain. ``body`` is None when it is sealed; ``body_sha256`` is always that of the body."""
@@ -127,7 +131,7 @@ class HashChain:
     """The one writer of a chain. A last line cut short by a crash is removed: its ``append`` never returned."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create. Raises ChainError when another process writes to it, or it is broken."""
+        """Open or create. Raises ChainTaken when another process writes to it, ChainError when it is broken."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = path.open("ab+")
@@ -135,7 +139,7 @@ class HashChain:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise ChainError(f"{path} is being written by another process") from error
+            raise ChainTaken(f"{path} is being written by another process") from error
         self._drop_torn_line()
         verdict = verify(path)
         if not verdict.intact:

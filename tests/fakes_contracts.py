@@ -1,7 +1,8 @@
 """What the tests of contracts share: a local authority with real HTTP doors and an injected clock, sample parties,
 a contract store in memory. Every name is a sample."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from scada.contracts.keys import key_file
 from scada.contracts.request import fold
 from scada.contracts.trust import Trust
 from scada.model.contract import Action, ContractEvent, ContractRecord, Customer, State, Supply
-from scada.model.errors import StoreRejected
+from scada.model.errors import StoreRejected, StoreUnavailable
 from scada.pki import folder, servers
 from scada.pki.authority import Identity
 from scada.pki.folder import LocalPki
@@ -113,6 +114,7 @@ class MemoryContractStore:
     rows: dict[str, ContractRecord] = field(default_factory=dict)
     installed: set[str] = field(default_factory=set)
     before_append: Callable[[], None] = lambda: None
+    unavailable: bool = False
 
     def next_number(self) -> int:
         self.numbers += 1
@@ -134,7 +136,12 @@ class MemoryContractStore:
         return tuple(self.stored.get(request, ()))
 
     def records(self, states: Sequence[State] = ()) -> Sequence[ContractRecord]:
+        if self.unavailable:
+            raise StoreUnavailable("sample outage")
         return tuple(row for row in self.rows.values() if not states or row.state in states)
+
+    def counts(self) -> Mapping[State, int]:
+        return Counter(row.state for row in self.rows.values())
 
     def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         for row in self.rows.values():

@@ -33,6 +33,10 @@ SELECT request, kind, state, customer, identity, metering_point, tariff_class, m
        valid_from, valid_to, predecessor, waiting, applied_at
 FROM contract WHERE cardinality(%(states)s::text[]) = 0 OR state = ANY(%(states)s) ORDER BY applied_at, request;
 
+-- name: count_contracts
+-- How many requests are in each state.
+SELECT state, count(*) FROM contract GROUP BY state;
+
 -- name: valid_contract
 -- The contract that holds for a metering point at a time.
 SELECT request, kind, state, customer, identity, metering_point, tariff_class, meter_serial, start_registers,

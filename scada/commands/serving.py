@@ -31,7 +31,7 @@ def run(
         path = config_path(context)
         installation = load_installation(path, base_port=base_port)
         endpoints = supervisor.addresses(installation.config)
-        _serve(lambda stop: running.run(installation, endpoints, stop, standby=standby))
+        foreground(lambda stop: running.run(installation, endpoints, stop, standby=standby))
 
 
 def collect(
@@ -47,7 +47,7 @@ def collect(
             period_s = int(seconds_of(capture_period))
             config = replace(config, head_end=replace(config.head_end, capture_period_s=period_s))
         endpoints = supervisor.addresses(config)
-        _serve(lambda stop: collecting.collect(config, endpoints, stop))
+        foreground(lambda stop: collecting.collect(config, endpoints, stop))
 
 
 def jobs(context: typer.Context) -> None:
@@ -55,10 +55,11 @@ def jobs(context: typer.Context) -> None:
     with told_failures():
         config = config_of(context)
         endpoints = supervisor.addresses(config)
-        _serve(lambda stop: scheduling.jobs(config, endpoints, stop))
+        foreground(lambda stop: scheduling.jobs(config, endpoints, stop))
 
 
-def _serve(serve: Serve) -> None:
+def foreground(serve: Serve) -> None:
+    """Let ``serve`` run, with our log on standard error, until SIGINT or SIGTERM sets the event it was given."""
     logs.set_up()
 
     async def until_asked() -> None:

@@ -53,7 +53,7 @@ class ArchiveVerdict:
 
 
 class Archive:
-    """One writer over the archive's folder. Raises ChainError when another process writes."""
+    """One writer over the archive's folder. Raises ChainTaken when another process writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -6,6 +6,7 @@ anybody hears that it is signed.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,8 +87,11 @@ class Execution:
             found = await upload.upload_findings(content, prepared, request.customer, desk.trust, desk.clock(), limit)
             refusal = NotAccepted(*found)
             if found and not refusal.waits:
-                reasons = {"reasons": [finding_json(each) for each in found]}
-                await desk.step(request, Action.REFUSE_UPLOAD, actor, reasons)
+                details = {
+                    "reasons": [finding_json(each) for each in found],
+                    "ends_wait": await self._waited_for(request, content),
+                }
+                await desk.step(request, Action.REFUSE_UPLOAD, actor, details)
                 raise refusal
             try:
                 if found:
@@ -158,7 +162,17 @@ class Execution:
                 signed.append(record.request)
             except NotAccepted as error:
                 (waiting if error.waits else refused).append((record.request, str(error)))
+            except (ActionRefused, SelfCheckFailed) as error:
+                refused.append((record.request, str(error)))
         return BatchOutcome(tuple(signed), tuple(waiting), tuple(refused))
+
+    async def _waited_for(self, request: SupplyRequest, content: bytes) -> bool:
+        """True when the request waits for this very file: refusing it for good ends the wait."""
+        if not request.waiting:
+            return False
+        events = await self._desk.history(request.number)
+        last = next(event for event in reversed(events) if event.action is Action.WAIT)
+        return last.document_sha256 == hashlib.sha256(content).hexdigest()
 
     async def _wait(
         self, request: SupplyRequest, actor: str, waits_for: str, refusal: NotAccepted, kept: str = ""

@@ -170,6 +170,8 @@ def _moved(request: SupplyRequest, event: ContractEvent) -> SupplyRequest:
     if event.action is Action.WAIT:
         since = event.time if not request.waiting else request.waiting_since
         return replace(request, sequence=event.sequence, waiting=event.details["reason"], waiting_since=since)
+    if event.action is Action.REFUSE_UPLOAD and event.details.get("ends_wait"):
+        return replace(request, sequence=event.sequence, waiting="", waiting_since=None)
     if event.action in WITHOUT_STATE:
         return replace(request, sequence=event.sequence)
     state = TRANSITIONS[request.kind][request.state, event.action]

@@ -25,6 +25,9 @@ ANSWER_LIMIT_S = 60.0
 
 BATCH = 100
 
+PIN_REFUSALS = frozenset({"PinIncorrect", "PinInvalid", "PinLenRange", "PinExpired", "PinLocked"})
+"""Names of the refusals that asking again with the same PIN makes worse."""
+
 PSS_SALT = 32
 """Bytes; as long as a SHA-256 digest."""
 
@@ -50,6 +53,7 @@ class TokenProcess:
         self._queue = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._pin_refused = ""
 
     async def sign(self, digest: bytes) -> bytes:
         """The signature over one digest: DER for ECDSA. Raises NotAccepted(TOKEN_GONE)."""
@@ -64,6 +68,8 @@ class TokenProcess:
         return signatures
 
     def _asked(self, digests: list[bytes]) -> list[bytes]:
+        if self._pin_refused:
+            raise NotAccepted(Finding(Reason.TOKEN_GONE, self._pin_refused))
         connection = self._connection or self._start()
         try:
             connection.send(digests)
@@ -75,6 +81,9 @@ class TokenProcess:
             raise NotAccepted(Finding(Reason.TOKEN_GONE, str(error) or "its process ended")) from error
         if isinstance(answer, str):
             self.stop()
+            if PIN_REFUSALS.intersection(answer.split()):
+                # A token locks itself after a few wrong PINs, and what waits is tried again every minute.
+                self._pin_refused = f"{answer}; not tried again before a restart"
             raise NotAccepted(Finding(Reason.TOKEN_GONE, answer))
         assert isinstance(answer, list)
         return answer
@@ -84,7 +93,9 @@ class TokenProcess:
         # pipe, not on the command line, where every user of the machine could read it.
         ours, theirs = multiprocessing.Pipe()
         handle = theirs.fileno()
-        self._process = subprocess.Popen([sys.executable, "-m", __name__, str(handle)], pass_fds=[handle])
+        # A group of its own: Ctrl-C is for us, who still need the token for what is under way.
+        command = [sys.executable, "-m", __name__, str(handle)]
+        self._process = subprocess.Popen(command, pass_fds=[handle], process_group=0)
         theirs.close()
         ours.send(self.token)
         self._connection = ours

@@ -38,7 +38,11 @@ VERIFICATIONS = 2
 """Files of the public that are verified at the same time; others wait."""
 
 ActorOf = Callable[[Request], str]
-"""The name of the person or service that asks, '' for nobody."""
+"""The name of the person or service that asks, '' for nobody. Raises NotAllowed for one who may not ask for this."""
+
+
+class NotAllowed(Exception):
+    """Who asks is known, and may not ask for this."""
 
 
 def bearer(tokens: Mapping[str, str]) -> ActorOf:
@@ -190,7 +194,10 @@ class _Door:
                 raise ActionRefused(f"{action} is not asked for here")
 
     async def _answered(self, request: Request, work: Callable[[str], Awaitable[Any]]) -> Response:
-        actor = self._actor_of(request)
+        try:
+            actor = self._actor_of(request)
+        except NotAllowed as refusal:
+            return _answer({"error": str(refusal)}, 403)
         if not actor:
             return _answer({"error": "who asks is not known"}, 401)
         try:

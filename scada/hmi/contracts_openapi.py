@@ -42,6 +42,7 @@ _BODIES: dict[str, dict[str, Any]] = {
 _ERRORS = {
     "400": "the body is wrong",
     "401": "who asks is not known",
+    "403": "who asks is known and may not ask for this",
     "409": "the request is not where this step needs it, or somebody else was first",
     "413": "too large",
     "422": "a signature could not be made or taken; findings in Vietnamese and English",

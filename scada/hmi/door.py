@@ -45,11 +45,18 @@ class _Server(uvicorn.Server):
 class StateDoor:
     """Serves ``answers`` (path → function) and ``routes`` of others while its block lasts.
 
-    Raises DoorTaken when the configured port is.
+    At the end requests under way get ``end_within_s`` to be answered. Raises DoorTaken when the configured port is.
     """
 
     def __init__(
-        self, name: str, answers: Mapping[str, Answer], http: HttpConfig, var: Path, routes: Sequence[BaseRoute] = ()
+        self,
+        name: str,
+        answers: Mapping[str, Answer],
+        http: HttpConfig,
+        var: Path,
+        routes: Sequence[BaseRoute] = (),
+        *,
+        end_within_s: int = 1,
     ) -> None:
         self._name = name
         self._file = var / "run" / f"{name}.json"
@@ -65,7 +72,13 @@ class StateDoor:
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         application = Starlette(routes=[*(Route(path, _endpoint(answer)) for path, answer in answers.items()), *routes])
         self._server = _Server(
-            uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=end_within_s,
+            )
         )
         self._task: asyncio.Task[None] | None = None
 

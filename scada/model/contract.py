@@ -151,6 +151,10 @@ class ContractStore(Protocol):
         """All requests, or those in one of ``states``, oldest first."""
         ...
 
+    def counts(self) -> Mapping[State, int]:
+        """How many requests are in each state; states without any are left out."""
+        ...
+
     def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         """The contract that holds for a metering point at a time: what billing asks before it bills."""
         ...

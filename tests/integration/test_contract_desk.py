@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, PdfSigner
@@ -21,7 +22,7 @@ from historian.contracts import ContractDatabase
 from scada import hashchain
 from scada.contracts.archive import Archive
 from scada.contracts.desk import ContractDesk
-from scada.contracts.execution import Execution
+from scada.contracts.execution import BatchOutcome, Execution
 from scada.contracts.export import export
 from scada.contracts.keys import RemoteCredential, TokenSigner, remote
 from scada.contracts.reasons import NotAccepted, Reason
@@ -31,6 +32,8 @@ from scada.contracts.token import TokenProcess
 from scada.contracts.upkeep import Upkeep
 from scada.contracts.verdict import Outcome
 from scada.contracts.verify import verify
+from scada.contracts_office import Office as ServedOffice
+from scada.contracts_serving import Round, Rounds
 from scada.model.contract import (
     Action,
     ContractEvent,
@@ -235,6 +238,71 @@ async def _signed_elsewhere(office: Office, prepared: bytes) -> bytes:
     writer = IncrementalPdfFileWriter(io.BytesIO(prepared))
     out = await PdfSigner(meta, office.buyer).async_sign_pdf(writer, existing_fields_only=True)  # type: ignore[arg-type]  # a pyHanko signer
     return bytes(out.getvalue())
+
+
+async def test_a_waiting_upload_that_is_refused_after_all_waits_no_more(office: Office) -> None:
+    number = await office.prepared()
+    signed = await _signed_elsewhere(office, office.desk.document(await office.desk.request(number)))
+    office.world.doors.tsa = None
+    with pytest.raises(NotAccepted):
+        await office.execution.upload(number, signed, BUYER.name)
+    with pytest.raises(NotAccepted):
+        await office.execution.upload(number, b"another file", BUYER.name)
+    assert (await office.desk.request(number)).waiting, "refusing another file does not end the wait"
+    office.world.reset()
+    serial = office.buyer.signing_cert.serial_number  # type: ignore[attr-defined]  # a pyHanko signer
+    office.world.pki.revoke(serial, NOW, x509.ReasonFlags.key_compromise)
+    outcome = await office.execution.retry_waiting("night")
+    assert [refused for refused, _ in outcome.refused] == [number]
+    assert (await office.desk.request(number)).waiting == ""
+    events = len(await office.desk.history(number))
+    assert await office.execution.retry_waiting("night") == BatchOutcome((), (), ())
+    assert len(await office.desk.history(number)) == events
+
+
+async def test_the_rounds_sign_what_waited_and_do_each_day_once(office: Office) -> None:
+    number = await office.buyer_signed()
+    office.world.doors.tsa = None
+    with pytest.raises(NotAccepted):
+        await office.execution.sign_as_seller(number, ACTOR)
+    rounds = Rounds(ServedOffice(office.desk, office.execution, office.upkeep, SETTINGS), office.world.clock)
+    await rounds.once()
+    assert rounds.retry == Round(NOW, "", {"signed": 0, "waiting": 1, "refused": 0})
+    office.world.reset()
+    office.world.clock.time = NOW + 8 * DAY_US
+    await rounds.once()
+    assert rounds.retry.done == {"signed": 1, "waiting": 0, "refused": 0}
+    assert rounds.upkeep == Round(NOW + 8 * DAY_US, "", {"reminded": 1, "expired": 0, "renewed": 0, "not_renewed": 0})
+    office.world.clock.time += 60_000_000
+    await rounds.once()
+    assert rounds.upkeep.ended == NOW + 8 * DAY_US, "once a day"
+
+
+async def test_a_day_that_failed_is_tried_again_with_the_next_minute(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds = Rounds(ServedOffice(office.desk, office.execution, office.upkeep, SETTINGS), office.world.clock)
+    assert isinstance(office.store, MemoryContractStore)
+    office.store.unavailable = True
+    await rounds.once()
+    await rounds.once()
+    assert (rounds.upkeep.failed, rounds.retry.failed) == ("sample outage", "sample outage")
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "Contracts: try again what waits failed, next try within a minute: sample outage",
+        "Contracts: upkeep failed, next try within a minute: sample outage",
+    ]
+    office.store.unavailable = False
+    await rounds.once()
+    assert (rounds.upkeep.failed, rounds.retry.failed) == ("", "")
+
+
+async def test_a_wrong_pin_is_tried_once_because_tokens_lock_themselves(token: tuple[SoftToken, object]) -> None:
+    async with TokenProcess(replace(token[0].token, pin="9999")) as process:
+        with pytest.raises(NotAccepted, match="PinIncorrect"):
+            await process.sign(bytes(32))
+        with pytest.raises(NotAccepted, match="not tried again before a restart"):
+            await process.sign(bytes(32))
+        assert process.pid is None
 
 
 async def test_two_persons_signing_at_once_make_one_signature(office: Office) -> None:
@@ -452,6 +520,7 @@ def _judge(store: ContractStore) -> None:
     assert tuple(store.events("HD-9")) == ()
     assert tuple(store.records()) == (record,)
     assert tuple(store.records((State.EXPIRED,))) == ()
+    assert store.counts() == {State.ACTIVE: 1}
     assert store.valid_contract("P-1", NOW) == record
     assert store.valid_contract("P-1", NOW - 1) is None
     other = replace(record, request="HD-2")
