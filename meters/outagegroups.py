@@ -55,13 +55,19 @@ def interruptions(events: Iterable[PowerEvent]) -> tuple[Interruption, ...]:
     """Each meter's times without supply, by meter and time. A second gasp or a lone return changes nothing."""
     found: list[Interruption] = []
     out: dict[int, PowerEvent] = {}
-    for event in sorted(events, key=lambda each: (each.time, each.meter, each.code == EventCode.POWER_RETURNED)):
+    for event in sorted(events, key=_in_time):
         if event.code != EventCode.POWER_RETURNED:
             out.setdefault(event.meter, event)
         elif (began := out.pop(event.meter, None)) is not None:
             found.append(_interruption(began, event.time))
     found += [_interruption(event, None) for event in out.values()]
     return tuple(sorted(found, key=lambda each: (each.meter, each.began)))
+
+
+def _in_time(event: PowerEvent) -> tuple[int, int, bool, int, str, str]:
+    """By time; at one instant a return comes last, and the rest of the key makes the order of arrival irrelevant."""
+    returned = event.code == EventCode.POWER_RETURNED
+    return event.time, event.meter, returned, event.code, event.feeder, event.transformer
 
 
 def ended_by_readings(lasting: Iterable[Interruption], supplied_at: Mapping[int, int]) -> tuple[Interruption, ...]:

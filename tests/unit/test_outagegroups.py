@@ -65,6 +65,11 @@ def test_a_pause_longer_than_the_window_begins_another_outage() -> None:
     assert [each.meters for each in group([out(1, 10, 20), out(2, later - 1, later + 5)], {})] == [2]
 
 
+def test_two_words_of_one_instant_name_the_same_transformer_whichever_came_first() -> None:
+    failure, gasp = event(1, 0, FAILURE, "T1"), event(1, 0, GASP, "T2")
+    assert interruptions([failure, gasp]) == interruptions([gasp, failure]) == (out(1, 0, None, "T1"),)
+
+
 EVENTS = st.builds(
     event,
     st.integers(1, 6),
