@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import psutil
 import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -247,7 +248,7 @@ def test_a_taken_port_is_one_sentence_that_names_it_and_its_key(tmp_path: Path) 
         port = taken.getsockname()[1]
         with house_in(tmp_path, more=f"[services.postgres]\nport = {port}\n") as house:
             sentence = one_sentence(house.scada("services", "up"))
-    assert sentence.startswith(f"port {port} is taken by python")
+    assert sentence.startswith(f"port {port} is taken by {psutil.Process().name()} (pid {os.getpid()})")
     assert f"(pid {os.getpid()})" in sentence
     assert "services.postgres.port" in sentence
 

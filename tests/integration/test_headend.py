@@ -216,8 +216,9 @@ def test_acknowledgements_of_a_lost_connection_are_not_sent_on_the_next(
     until(lambda: worker.stats().in_hand == 200, "the broker sends again what was not acknowledged")
     store.is_away.clear()
     stats = until_received(worker, 201)
+    until(lambda: worker.stats().stale_acknowledgements == 100, "the wire's thread has dropped the late ones")
     worker.stop()
-    assert (stats.stored, stats.duplicate, stats.stale_acknowledgements) == (100, 101, 100)
+    assert (stats.stored, stats.duplicate) == (100, 101)
 
 
 def test_two_workers_share_one_subscription(mosquitto: Mosquitto, store: FakeStore, publisher: Publisher) -> None:
