@@ -73,7 +73,7 @@ class Inbox(Subscription):
         return len(results) == 1 and results[0].StatusCode.is_good()
 
     async def is_alive(self, session: UaSession) -> bool:
-        """Whether the server still has the subscription in this session; enables its publishing by the way."""
+        """Whether the server still has the subscription in the present session; enables its publishing by the way."""
         parameters = ua.SetPublishingModeParameters()
         parameters.PublishingEnabled = True
         parameters.SubscriptionIds = [ua.IntegerId(self.subscription_id or 0)]
@@ -84,7 +84,7 @@ class Inbox(Subscription):
         return len(results) == 1 and results[0].is_good()
 
     async def adopt(self, session: UaSession) -> None:
-        """The subscription lives in this session: fetch what was sent to nobody, then take what it publishes.
+        """The subscription lives in the present session: fetch what was sent to nobody, then take what it publishes.
 
         Asked for is every notification after the last one heard, until the server has no more (Part 4, 6.7).
         """

@@ -281,7 +281,7 @@ WHERE NOT EXISTS (SELECT FROM meter m WHERE m.removed_at IS NULL AND m.serial = 
 ORDER BY line;
 
 -- name: try_lease
--- Takes the lock of a lease for this session, if it is free.
+-- Takes the lock of a lease until the connection ends, if it is free.
 SELECT pg_try_advisory_lock(%(key)s);
 
 -- name: confirm_session

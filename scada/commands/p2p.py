@@ -29,7 +29,7 @@ def p2p(
     context: typer.Context,
     station: Annotated[str, typer.Argument(metavar="STATION", help="Code of the substation, e.g. TN03.")],
     bay: Annotated[str, typer.Option("--bay", help="Only this bay, e.g. 171.")] = "",
-    tester: Annotated[str, typer.Option("--tester", help="Who tests; else the account of this session.")] = "",
+    tester: Annotated[str, typer.Option("--tester", help="Who tests; else the account that runs this.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the reports; else var/p2p.")] = None,
     *,
     simulate: Annotated[
