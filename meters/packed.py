@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meters.payload import INCOMING, MAX_SERIAL, IncomingArray
+from meters.jsonform import MAX_SERIAL
+from meters.payload import INCOMING, IncomingArray
 from meters.rejection import Reason, Rejected
 
 RECORD = np.dtype(

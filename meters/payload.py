@@ -6,24 +6,17 @@ in ``meters.packed``. Does not know which meters exist, what time it is, or whet
 is a new row.
 """
 
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from datetime import datetime
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from meters.jsonform import Int64, decimal_serial, microseconds, versioned, why_unreadable
 from meters.rejection import Reason, Rejected
-
-MAX_SERIAL = 999_999_999_999
-"""Serial numbers are decimal, up to 12 digits: a string in JSON and topics, int64 in arrays."""
-
-MAX_JSON_BYTES = 4096
-"""Largest JSON message accepted; a load-profile reading has about 300 bytes."""
 
 INCOMING = np.dtype(
     [
@@ -46,11 +39,6 @@ time: µs since 1970 UTC, end of the interval · point_check: ``point_check`` of
 
 IncomingArray = NDArray[np.void]
 
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_T = TypeVar("_T")
-
 
 class ProfileValues(
     msgspec.Struct,
@@ -67,9 +55,9 @@ class ProfileValues(
 ):
     """Values of one interval by OBIS code, base units. Other codes may be present; schema 1 does not keep them."""
 
-    import_wh: _Int64
-    export_wh: _Int64
-    import_varh: _Int64
+    import_wh: Int64
+    export_wh: Int64
+    import_varh: Int64
     import_w: float
     voltage_v: float
     export_w: float = 0.0
@@ -82,10 +70,10 @@ class ProfileReading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     serial: str
     point: str
     time: datetime
-    interval_s: _Int64
-    seq: _Int64
+    interval_s: Int64
+    seq: Int64
     historical: bool = False
-    status: _Int64 = 0
+    status: Int64 = 0
     values: ProfileValues
 
 
@@ -96,8 +84,8 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     serial: str
     point: str
     time: datetime
-    seq: _Int64
-    code: _Int64
+    seq: Int64
+    code: Int64
 
 
 class StateMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -118,18 +106,10 @@ class IncomingEvent:
     seq: int
 
 
-class _Version(msgspec.Struct, frozen=True, gc=False):
-    v: int
-
-
-_VERSION = msgspec.json.Decoder(_Version)
 _PROFILE = msgspec.json.Decoder(ProfileReading)
 _EVENT = msgspec.json.Decoder(EventMessage)
 _STATE = msgspec.json.Decoder(StateMessage)
 _ENCODER = msgspec.json.Encoder()
-
-_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*[-+]?(nan|inf(inity)?)\b", re.IGNORECASE)
-"""What common encoders write for a value that is none; JSON itself has no such literal (RFC 8259, 6)."""
 
 IncomingRow = tuple[int, int, int, int, int, int, int, int, int, int, int, bool]
 """One row of INCOMING as a tuple, in the order of its fields."""
@@ -150,13 +130,13 @@ def encode_message(message: ProfileReading | EventMessage | StateMessage) -> byt
 
 def decode_profile(payload: bytes) -> IncomingRow | Rejected:
     """One JSON load-profile reading as a row of INCOMING, whatever its schema version. Never raises."""
-    decoder = _versioned(payload, PROFILE_DECODERS)
+    decoder = versioned(payload, PROFILE_DECODERS)
     return decoder if isinstance(decoder, Rejected) else decoder(payload)
 
 
 def decode_event(payload: bytes) -> IncomingEvent | Rejected:
     """One JSON event. Never raises."""
-    decoder = _versioned(payload, EVENT_DECODERS)
+    decoder = versioned(payload, EVENT_DECODERS)
     return decoder if isinstance(decoder, Rejected) else decoder(payload)
 
 
@@ -165,7 +145,7 @@ def decode_state(payload: bytes) -> str | Rejected:
     try:
         message = _STATE.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _why(payload, error)
+        return why_unreadable(payload, error)
     if message.v != 1:
         return Rejected(Reason.UNKNOWN_VERSION, f"v = {message.v}")
     if message.state not in ("online", "offline"):
@@ -177,10 +157,10 @@ def _profile_v1(payload: bytes) -> IncomingRow | Rejected:
     try:
         reading = _PROFILE.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _why(payload, error)
-    serial = _serial(reading.serial)
-    if serial is None:
-        return Rejected(Reason.WRONG_TYPE, f"serial {reading.serial[:20]!r} is not a decimal number of up to 12 digits")
+        return why_unreadable(payload, error)
+    serial = decimal_serial(reading.serial)
+    if isinstance(serial, Rejected):
+        return serial
     if reading.time.tzinfo is None:
         return Rejected(Reason.NO_ZONE, f"time {reading.time.isoformat()}")
     values = reading.values
@@ -190,7 +170,7 @@ def _profile_v1(payload: bytes) -> IncomingRow | Rejected:
     return (
         serial,
         zlib.crc32(reading.point.encode()),
-        (reading.time - _EPOCH) // _MICROSECOND,
+        microseconds(reading.time),
         values.import_wh,
         values.export_wh,
         values.import_varh,
@@ -207,44 +187,15 @@ def _event_v1(payload: bytes) -> IncomingEvent | Rejected:
     try:
         message = _EVENT.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _why(payload, error)
-    serial = _serial(message.serial)
-    if serial is None:
-        return Rejected(Reason.WRONG_TYPE, f"serial {message.serial[:20]!r} is not a decimal number of up to 12 digits")
+        return why_unreadable(payload, error)
+    serial = decimal_serial(message.serial)
+    if isinstance(serial, Rejected):
+        return serial
     if message.time.tzinfo is None:
         return Rejected(Reason.NO_ZONE, f"time {message.time.isoformat()}")
-    time = (message.time - _EPOCH) // _MICROSECOND
+    time = microseconds(message.time)
     return IncomingEvent(serial, point_check(message.point), time, message.code, message.seq)
 
 
 PROFILE_DECODERS: Mapping[int, Callable[[bytes], IncomingRow | Rejected]] = {1: _profile_v1}
 EVENT_DECODERS: Mapping[int, Callable[[bytes], IncomingEvent | Rejected]] = {1: _event_v1}
-
-
-def _versioned(payload: bytes, decoders: Mapping[int, _T]) -> _T | Rejected:
-    if len(payload) > MAX_JSON_BYTES:
-        return Rejected(Reason.OVERSIZE, f"{len(payload)} bytes, {MAX_JSON_BYTES} allowed")
-    try:
-        version = _VERSION.decode(payload).v
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _why(payload, error)
-    return decoders.get(version) or Rejected(Reason.UNKNOWN_VERSION, f"v = {version}")
-
-
-def _why(payload: bytes, error: Exception) -> Rejected:
-    """The reason behind a decoder's error. Its words are pinned by tests, so a changed library is noticed."""
-    detail = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        if _NOT_A_NUMBER.search(payload):
-            return Rejected(Reason.NOT_A_NUMBER, detail)
-        return Rejected(Reason.NOT_JSON, detail)
-    if "missing required field" in detail:
-        return Rejected(Reason.MISSING_FIELD, detail)
-    if "out of range" in detail or "Expected `int` <=" in detail or "Expected `int` >=" in detail:
-        return Rejected(Reason.OUT_OF_RANGE, detail)
-    return Rejected(Reason.WRONG_TYPE, detail)
-
-
-def _serial(text: str) -> int | None:
-    """The serial as a number, or None. ASCII digits only: ``int()`` alone would take signs and spaces."""
-    return int(text) if len(text) <= 12 and text.isascii() and text.isdecimal() else None

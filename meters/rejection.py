@@ -29,6 +29,7 @@ class Reason(Enum):
     UNKNOWN_TOPIC = (17, "unknown_topic", "the topic is not one this head-end reads")
     NOT_A_BATCH = (18, "not_a_batch", "the bytes do not begin like a packed batch")
     NOT_INSTALLED = (20, "not_installed", "the meter was not installed at that time")
+    UNKNOWN_REGISTER = (21, "unknown_register", "the OBIS code is no register this head-end keeps")
     STORE_REFUSED = (19, "store_refused", "the historian refused the row")
 
     def __init__(self, code: int, word: str, sentence: str) -> None:

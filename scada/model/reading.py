@@ -28,20 +28,35 @@ REGISTER = np.dtype(
         ("meter", "<i4"),
         ("obis", "<i2"),
         ("time", "<i8"),
+        ("taken_at", "<i8"),
         ("value", "<i8"),
+        ("kind", "u1"),
         ("status", "u1"),
         ("flag", "u1"),
         ("method", "u1"),
     ]
 )
-"""One billing register by OBIS number (``meters.obis``): daily, month-end, price change, exchange, on demand."""
+"""One billing register by OBIS number (``meters.obis``). time: µs since 1970 UTC, the boundary it stands for ·
+taken_at: when the meter counted it · value: base unit · kind: ``RegisterKind`` · the others as in READING."""
 
 METER_EVENT = np.dtype([("meter", "<i4"), ("time", "<i8"), ("code", "<i2")])
 """One entry of a meter's event log; all three fields are its key. time: µs since 1970 UTC · code: ``EventCode``
 or another."""
 
 ReadingArray = NDArray[np.void]
+RegisterArray = NDArray[np.void]
 MeterEventArray = NDArray[np.void]
+
+
+class RegisterKind(IntEnum):
+    """Why a register stands at its time, and who says so: SNAPSHOT is this system's own, from the load profile."""
+
+    SNAPSHOT = 0
+    DAILY = 1
+    MONTH_END = 2
+    PRICE_CHANGE = 3
+    EXCHANGE = 4
+    ON_DEMAND = 5
 
 
 class EventCode(IntEnum):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meters.jsonform import MAX_SERIAL
 from meters.payload import (
     INCOMING,
-    MAX_SERIAL,
     EventMessage,
     IncomingEvent,
     ProfileReading,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meters.jsonform import MAX_SERIAL
 from meters.packed import (
     DEVIATION_NOT_SPECIFIED,
     HEADER,
@@ -20,7 +21,7 @@ from meters.packed import (
     encode_batch,
     pack_records,
 )
-from meters.payload import INCOMING, MAX_SERIAL
+from meters.payload import INCOMING
 from meters.rejection import Reason, Rejected
 from tests.fakes_meters import NOW, batch_payload
 
