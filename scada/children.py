@@ -7,6 +7,7 @@ other end is a crash and it is started again after a pause that doubles from 1 s
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Child:
         self._pause_s = FIRST_PAUSE_S
         self._start_again_at: float | None = None
         self._asked_to_stop = False
+        self._killed = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,6 +54,14 @@ class Child:
     def finished(self) -> bool:
         """True once it ended by itself with code 0."""
         return self._process is not None and self._process.poll() == 0
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words; ``still running`` while it has not."""
+        code = self._process.poll() if self._process is not None else 0
+        if code is None:
+            return "still running"
+        return f"{ending(code)}, killed after its time was over" if self._killed else ending(code)
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C in our terminal reaches us alone. Raises OSError."""
@@ -88,7 +98,10 @@ class Child:
             self.start()
 
     def stop(self, *, grace_s: float) -> bool:
-        """Ask it to end and wait; kill it after ``grace_s``. True when it ended by itself with code 0."""
+        """Ask it to end and wait; kill it after ``grace_s``. True when it ended with code 0, or by our very request.
+
+        The request itself is deadly only for a process that has not come to listen to it, and so has begun nothing.
+        """
         self._asked_to_stop = True
         if self._process is None:
             return True
@@ -99,9 +112,10 @@ class Child:
                 self._process.wait(grace_s)
             except subprocess.TimeoutExpired:
                 log.error("%s did not stop within %.0f s and was killed", self.plan.name, grace_s)
+                self._killed = True
                 self._process.kill()
                 self._process.wait()
-        return self._process.returncode == 0
+        return self._process.returncode in (0, -signal.SIGTERM)
 
     def last_words(self) -> str:
         """The last line of its log, or ``nothing``."""

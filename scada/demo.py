@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from historian.history import History
@@ -76,6 +76,8 @@ class Demo:
         self._notices: deque[str] = deque(maxlen=6)
         self._children: dict[str, Child] = {}
         self._seen: list[Process] = []
+        self._ended: set[str] = set()
+        self._unclean: dict[str, str] = {}
         self._started = time.monotonic()
 
     def run(self) -> Summary:
@@ -109,6 +111,7 @@ class Demo:
             self._finish()
         finally:
             self._stop_all()
+        course = replace(course, unclean=self._unclean)
         if self._plan.restart_services:
             supervisor.ensure(self._config)
         with History(endpoints.postgres_reader_dsn, asker="scada demo") as history:
@@ -240,6 +243,7 @@ class Demo:
             seen=self._seen,
             restarts={name: child.restarts for name, child in self._children.items()},
             stopped_early=self._stopping,
+            unclean={},
         )
 
     # -- stopping
@@ -265,8 +269,12 @@ class Demo:
 
     def _stop(self, name: str) -> None:
         child = self._children.get(name)
-        if child is not None and child.pid is not None and not child.stop(grace_s=GRACE_S[name]):
-            self._tell(f"{name} did not end cleanly: {child.last_words()}")
+        if child is None or name in self._ended:
+            return
+        self._ended.add(name)
+        if not child.stop(grace_s=GRACE_S[name]):
+            self._unclean[name] = f"{child.ending}; its last words: {child.last_words()}"
+            self._tell(f"{name} did not end cleanly: {self._unclean[name]}")
 
     def _stop_all(self) -> None:
         for name in GRACE_S:

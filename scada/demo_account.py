@@ -11,14 +11,18 @@ from typing import Any
 
 from historian.history import History
 from scada.hmi.processes import Process
-from scada.summary import Stored, Summary, TelemetryTotals, faults_of_readings, faults_of_telemetry
+from scada.summary import Stored, Summary, TelemetryTotals, faults_of_endings, faults_of_readings, faults_of_telemetry
+
+TELLING = ("run", "collect")
+"""The processes whose last state is part of the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """How the demo went, as its conductor saw it.
 
-    ``seen``: the processes when the stations were last all watched; empty when it was stopped before anything ran.
+    seen: the processes when the stations were last all watched; empty when it was stopped before anything ran ·
+    restarts: of every process that was started · unclean: how those ended that did not end as they should.
     """
 
     seconds: float
@@ -27,6 +31,7 @@ class Course:
     seen: Sequence[Process]
     restarts: Mapping[str, int]
     stopped_early: bool
+    unclean: Mapping[str, str]
 
 
 def stored(history: History) -> Stored:
@@ -53,7 +58,9 @@ def summarise(course: Course, before: Stored, history: History, var: Path, truth
     published = int(truth.get("readings", 0))
     present = history.readings_between(int(truth.get("first_end", 0)), int(truth.get("last_end", 0)))
     state_of = {each.name: each.state or {} for each in course.seen}
-    samples, readings = _last(var, "run").get("samples", {}), _last(var, "collect").get("readings", {})
+    last = {name: _last(var, name) for name in TELLING}
+    samples = last["run"].get("samples", {})
+    readings = (last["collect"] or state_of.get("collect", {})).get("readings", {})
     totals = TelemetryTotals(**{each.name: int(samples.get(each.name, 0)) for each in fields(TelemetryTotals)})
     run = state_of.get("run", {})
     stations_up = sum(each["state"] == "up" for each in run.get("stations", []))
@@ -83,6 +90,7 @@ def summarise(course: Course, before: Stored, history: History, var: Path, truth
         faults=(
             *faults_of_telemetry(totals, growth, course.restarts.get("run", 0)),
             *faults_of_readings(growth, published, present),
+            *faults_of_endings(course.unclean, [name for name in TELLING if state_of.get(name) and not last[name]]),
         ),
     )
 
@@ -92,7 +100,7 @@ def _last(var: Path, name: str) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A small JSON file; empty when it is not there, which the sums then show."""
+    """A small JSON file; empty when it is not there, which is told as a fault where something is owed."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

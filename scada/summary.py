@@ -3,6 +3,7 @@
 Pure. Knows the equations; does not know where the numbers were fetched.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -114,6 +115,15 @@ def faults_of_readings(growth: Stored, published: int, present: int) -> list[str
     if present < published:
         faults.append(f"readings: {published} published, but only {present} of their time in the database")
     return faults
+
+
+def faults_of_endings(unclean: Mapping[str, str], silent: Iterable[str]) -> list[str]:
+    """Sentences for every process that did not end cleanly, and for each in ``silent`` that left no last state.
+
+    Without its last state a process's figures are unknown, not zero.
+    """
+    faults = [f"{name} did not end cleanly: {how}" for name, how in unclean.items()]
+    return faults + [f"{name} left no last state; its own figures are unknown" for name in silent]
 
 
 def words(summary: Summary) -> list[str]:

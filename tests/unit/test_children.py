@@ -78,7 +78,8 @@ def test_a_child_that_was_stopped_before_it_could_listen_is_not_started_again(
 ) -> None:
     child = Child(python("importing", "import time; time.sleep(60)"), tmp_path, clockwork)
     child.start()
-    assert not child.stop(grace_s=5), "a signal ended it"
+    assert child.stop(grace_s=5), "our own signal ended it, and it had begun nothing"
+    assert child.ending == "signal 15"
     child.watch()
     clockwork.now = 100.0
     child.watch()
@@ -96,6 +97,20 @@ def test_a_child_that_ignores_the_request_is_killed(
     assert not child.stop(grace_s=0.1)
     assert caplog.messages == ["deaf did not stop within 0 s and was killed"]
     assert child.pid is None
+    assert child.ending == "signal 9, killed after its time was over"
+
+
+def test_an_end_by_another_signal_or_code_is_not_clean(tmp_path: Path, clockwork: Clockwork) -> None:
+    program = (
+        "import os, signal, sys; signal.signal(15, lambda *_: os._exit(4)); print('ready', flush=True); signal.pause()"
+    )
+    child = Child(python("failing", program), tmp_path, clockwork)
+    child.start()
+    assert child.ending == "still running"
+    while child.last_words() != "ready":
+        assert child.pid is not None
+    assert not child.stop(grace_s=5)
+    assert child.ending == "code 4"
 
 
 def test_the_environment_of_the_plan_reaches_the_child(tmp_path: Path, clockwork: Clockwork) -> None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scada.summary import Stored, Summary, TelemetryTotals, faults_of_readings, faults_of_telemetry, words
+from scada.summary import (
+    Stored,
+    Summary,
+    TelemetryTotals,
+    faults_of_endings,
+    faults_of_readings,
+    faults_of_telemetry,
+    words,
+)
 
 TOTALS = TelemetryTotals(offered=100, recovered=10, stored=110)
 GROWN = Stored(
@@ -111,6 +119,14 @@ def test_a_published_reading_that_is_not_there_is_a_fault_and_one_more_than_publ
         "readings: 51 published, but only 50 of their time in the database"
     ]
     assert faults_of_readings(GROWN, published=49, present=50) == []
+
+
+def test_an_unclean_end_and_a_missing_last_state_are_faults() -> None:
+    assert faults_of_endings({}, []) == []
+    assert faults_of_endings({"collect": "signal 9; its last words: Gaps: 400000 found"}, ["collect"]) == [
+        "collect did not end cleanly: signal 9; its last words: Gaps: 400000 found",
+        "collect left no last state; its own figures are unknown",
+    ]
 
 
 @given(
