@@ -12,7 +12,7 @@ from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.contracts.request import ActionRefused, SupplyRequest
 from scada.contracts.verdict import local_text
-from scada.contracts.workdays import INDOCHINA, vietnam, working_days_left
+from scada.contracts.workdays import INDOCHINA
 from scada.contracts_office import Office, opened
 
 console = Console(soft_wrap=True, highlight=False)
@@ -46,8 +46,7 @@ def step(context: typer.Context, work: Callable[[Office], Awaitable[SupplyReques
 def tell(office: Office, request: SupplyRequest) -> None:
     """One line on a request, with its clock, and why it waits."""
     end = office.desk.deadline(request)
-    left = working_days_left(vietnam(), now_us(), end.day)
-    clock = f"due {end.day}{' (provisional)' if end.provisional else ''}, {left} working days left"
+    clock = f"due {end}, {office.desk.days_left(end)} working days left"
     console.print(
         f"{request.number} · {request.customer.name} · {request.supply.metering_point} · {request.state} · {clock}"
     )

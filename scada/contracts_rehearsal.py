@@ -38,7 +38,7 @@ async def rehearse(config: Config, tell: Callable[[str], None]) -> None:
             desk = office.desk
             request = await desk.apply(BUYER, Supply(f"SAMPLE-{now_us()}", BUYER.address, "residential"), "clerk")
             number = request.number
-            tell(f"{number} application, due {desk.deadline(request).day}")
+            tell(f"{number} application, due {desk.deadline(request)}")
             await desk.act(number, Action.SURVEY, "surveyor")
             await desk.act(number, Action.OFFER, "clerk", {"offer": {"connection_fee_vnd": 0}})
             prepared = await office.execution.prepare(number, "clerk")

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 
 class ContractDesk:
-    """Moves requests. Everything that changes a request goes through ``step``."""
+    """Moves requests. Everything that changes a request goes through ``step``. Raises ConfigurationError for a table
+    of holidays that cannot be read."""
 
     def __init__(
         self, store: ContractStore, archive: Archive, trust: Trust, settings: ContractSettings, clock: Clock
@@ -47,6 +48,8 @@ class ContractDesk:
         self.trust = trust
         self.settings = settings
         self.clock = clock
+        holidays = settings.rules.holidays
+        self.calendar = workdays.load_calendar(holidays) if holidays else workdays.vietnam()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -81,7 +84,11 @@ class ContractDesk:
 
     def deadline(self, request: SupplyRequest) -> Deadline:
         """The day by which supply should be energised."""
-        return workdays.deadline(workdays.vietnam(), request.applied_at, self.settings.rules.working_days)
+        return workdays.deadline(self.calendar, request.applied_at, self.settings.rules.working_days)
+
+    def days_left(self, end: Deadline) -> int:
+        """Working days from tomorrow to the end; negative when it has passed."""
+        return workdays.working_days_left(self.calendar, self.clock(), end.day)
 
     async def apply(self, customer: Customer, supply: Supply, actor: str) -> SupplyRequest:
         """A new request."""

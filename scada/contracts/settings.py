@@ -45,9 +45,11 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """Days and sizes. ``working_days`` is the target from application to energised supply."""
+    """Days and sizes. ``working_days`` is the target from application to energised supply; ``holidays`` is a table of
+    days of rest in place of the one that comes with the product."""
 
     working_days: int = bounded(low=1, high=60, default=7)
+    holidays: Path | None = None
     remind_days_before: int = bounded(low=0, high=30, default=2)
     sign_within_days: int = bounded(low=1, high=365, default=30)
     upload_limit_kib: int = bounded(low=64, high=65536, default=8192)
@@ -72,7 +74,7 @@ def load_settings(path: Path) -> ContractSettings:
     refuse_faults(found)
     assert settings is not None
     root = path.resolve().parent
-    trust, token = settings.trust, settings.token
+    trust, token, rules = settings.trust, settings.token, settings.rules
     return replace(
         settings,
         trust=replace(
@@ -86,4 +88,5 @@ def load_settings(path: Path) -> ContractSettings:
             pin_file=root / token.pin_file,
             softhsm_conf=root / token.softhsm_conf,
         ),
+        rules=replace(rules, holidays=root / rules.holidays if rules.holidays else None),
     )

@@ -66,7 +66,7 @@ def judge_day(request: SupplyRequest, calendar: Calendar, rules: RuleSettings, n
     reminded_today = request.reminded_at is not None and workdays.local_day(request.reminded_at) == today
     if left > rules.remind_days_before or reminded_today:
         return Due.NOTHING, ""
-    text = f"due {end.day}, {left} working days left" if left >= 0 else f"due {end.day}, {-left} working days late"
+    text = f"due {end}, {abs(left)} working days {'left' if left >= 0 else 'late'}"
     return Due.REMIND, f"{text}; state {request.state}"
 
 
@@ -83,7 +83,7 @@ class Upkeep:
         for record in await asyncio.to_thread(desk.store.records, OPEN_STATES):
             async with desk.lock(record.request):
                 request = await desk.request(record.request)
-                due, reason = judge_day(request, workdays.vietnam(), desk.settings.rules, desk.clock())
+                due, reason = judge_day(request, desk.calendar, desk.settings.rules, desk.clock())
                 if due is not Due.NOTHING:
                     action = Action.EXPIRE if due is Due.EXPIRE else Action.REMIND
                     await desk.step(request, action, actor, {"reason": reason})

@@ -1,13 +1,13 @@
-"""Counts working days in Vietnam. The days of rest are data (``holidays.toml``); a year that is missing or not
-confirmed makes a deadline provisional, which is shown, never hidden. Pure but for reading that file once."""
+"""Counts working days in Vietnam. Days of rest are data (``holidays.toml``), each with the decision it comes from; a
+deadline that relied on an occasion without one says which, and is provisional. Pure but for reading that file once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from importlib.resources import as_file, files
+from pathlib import Path
 
-from scada.model.errors import Fault
+from scada.model.errors import ConfigurationError, Fault
 from scada.tables import load_table, refuse_faults
 
 INDOCHINA = timezone(timedelta(hours=7), "+07")
@@ -15,43 +15,68 @@ INDOCHINA = timezone(timedelta(hours=7), "+07")
 
 SATURDAY = 5
 
+NEAR = timedelta(days=10)
+"""How far from its occasion a working day is exchanged: 22 August 2026 for the 31st was nine days."""
+
 
 @dataclass(frozen=True, slots=True)
-class Year:
-    """One year's days of rest on weekdays, and the Saturdays or Sundays worked in exchange."""
+class Occasion:
+    """Days of rest on weekdays, the Saturdays or Sundays worked in exchange, and the decision; '' = not confirmed."""
 
-    year: int
-    confirmed: bool
+    name: str
     rest: tuple[str, ...] = ()
     work: tuple[str, ...] = ()
+    source: str = ""
+
+    def near(self, first: date, last: date) -> bool:
+        """True when it may still change what [first, last] counts."""
+        days = [date.fromisoformat(day) for day in (*self.rest, *self.work)]
+        return bool(days) and min(days) - NEAR <= last and first <= max(days) + NEAR
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """The file."""
 
-    year: tuple[Year, ...] = field(default_factory=tuple)
+    years: tuple[int, ...] = ()
+    occasion: tuple[Occasion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Days that are not as their weekday says."""
+    """Days that are not as their weekday says, and what is not known for certain."""
 
     rest: frozenset[date]
     work: frozenset[date]
-    confirmed: Mapping[int, bool]
+    years: frozenset[int]
+    unconfirmed: tuple[Occasion, ...] = ()
 
     def is_working_day(self, day: date) -> bool:
         """True on weekdays that are no holiday, and on days worked in exchange."""
         return day in self.work or (day.weekday() < SATURDAY and day not in self.rest)
 
+    def doubts(self, first: date, last: date) -> tuple[str, ...]:
+        """What a count over [first, last] relies on without a decision: occasions, and years that are not listed."""
+        occasions = (each.name for each in self.unconfirmed if each.near(first, last))
+        years = (str(year) for year in range(first.year, last.year + 1) if year not in self.years)
+        return (*occasions, *years)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The last day, and whether a year on the way is not confirmed."""
+    """The last day, and the occasions and years on the way that are not confirmed."""
 
     day: date
-    provisional: bool
+    unconfirmed: tuple[str, ...] = ()
+
+    @property
+    def provisional(self) -> bool:
+        """True when a later decision may move it."""
+        return bool(self.unconfirmed)
+
+    def __str__(self) -> str:
+        doubts = f" (provisional: {', '.join(self.unconfirmed)} not confirmed)" if self.unconfirmed else ""
+        return f"{self.day}{doubts}"
 
     def passed(self, now: int) -> bool:
         """True when that day is over in Vietnam."""
@@ -70,12 +95,12 @@ def local_day(time: int) -> date:
 
 def deadline(calendar: Calendar, start: int, working_days: int) -> Deadline:
     """The n-th working day after the day of ``start``, which itself does not count."""
-    day, left, provisional = local_day(start), working_days, False
+    first = day = local_day(start)
+    left = working_days
     while left > 0:
         day += timedelta(days=1)
-        provisional = provisional or not calendar.confirmed.get(day.year, False)
         left -= calendar.is_working_day(day)
-    return Deadline(day, provisional)
+    return Deadline(day, calendar.doubts(first + timedelta(days=1), day))
 
 
 def working_days_left(calendar: Calendar, now: int, until: date) -> int:
@@ -89,18 +114,27 @@ def working_days_left(calendar: Calendar, now: int, until: date) -> int:
 def calendar_of(table: Table) -> Calendar:
     """The file's days as sets. Raises ValueError at what is no date."""
     return Calendar(
-        rest=frozenset(date.fromisoformat(day) for year in table.year for day in year.rest),
-        work=frozenset(date.fromisoformat(day) for year in table.year for day in year.work),
-        confirmed={year.year: year.confirmed for year in table.year},
+        rest=frozenset(date.fromisoformat(day) for each in table.occasion for day in each.rest),
+        work=frozenset(date.fromisoformat(day) for each in table.occasion for day in each.work),
+        years=frozenset(table.years),
+        unconfirmed=tuple(each for each in table.occasion if not each.source),
     )
+
+
+def load_calendar(path: Path) -> Calendar:
+    """The calendar in a file. Raises ConfigurationError with every fault."""
+    found: list[Fault] = []
+    table = load_table(Table, path, found)
+    refuse_faults(found)
+    assert table is not None
+    try:
+        return calendar_of(table)
+    except ValueError as error:
+        raise ConfigurationError([Fault(path.name, "occasion", str(error))]) from error
 
 
 @cache
 def vietnam() -> Calendar:
     """The calendar that comes with the product. Raises ConfigurationError."""
-    found: list[Fault] = []
     with as_file(files("scada.contracts") / "holidays.toml") as path:
-        table = load_table(Table, path, found)
-    refuse_faults(found)
-    assert table is not None
-    return calendar_of(table)
+        return load_calendar(path)

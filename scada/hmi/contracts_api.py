@@ -27,7 +27,6 @@ from scada.contracts.reasons import NotAccepted
 from scada.contracts.request import ActionRefused, SupplyRequest
 from scada.contracts.verdict import as_json, finding_json, sentences
 from scada.contracts.verify import verify
-from scada.contracts.workdays import vietnam, working_days_left
 from scada.hmi.contracts_openapi import description
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
 from scada.model.errors import StoreRejected, StoreUnavailable
@@ -217,8 +216,12 @@ class _Door:
 
     def _as_json(self, request: SupplyRequest) -> dict[str, Any]:
         end = self._desk.deadline(request)
-        left = working_days_left(vietnam(), self._desk.clock(), end.day)
-        clock = {"due": end.day.isoformat(), "working_days_left": left, "provisional": end.provisional}
+        clock = {
+            "due": end.day.isoformat(),
+            "working_days_left": self._desk.days_left(end),
+            "provisional": end.provisional,
+            "unconfirmed": end.unconfirmed,
+        }
         return {**asdict(request), "clock": clock}
 
     def _is_archived(self, digest: str) -> bool:

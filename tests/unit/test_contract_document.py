@@ -108,7 +108,11 @@ def test_settings_refuse_what_they_do_not_know(tmp_path: Path) -> None:
         load_settings(path)
     assert [fault.key for fault in refused.value.faults] == ["rules.working_days", "trust.root"]
     path.write_text('[trust]\nroots = ["a.cer"]\n', encoding="utf-8")
-    assert load_settings(path).trust.roots == (tmp_path / "a.cer",)
+    settings = load_settings(path)
+    assert settings.trust.roots == (tmp_path / "a.cer",)
+    assert settings.rules.holidays is None
+    path.write_text('[rules]\nholidays = "days.toml"\n', encoding="utf-8")
+    assert load_settings(path).rules.holidays == tmp_path / "days.toml"
 
 
 def test_the_documented_settings_load_and_name_every_key(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -132,7 +133,9 @@ def _at(text: str) -> int:
     [
         ("2026-09-21T09:00", "2026-09-30"),  # Monday: Tue … Wed of the next week
         ("2026-02-12T09:00", "2026-03-02"),  # Tet lies between
+        ("2027-02-02T09:00", "2027-02-18"),  # Tet: rest from Thursday the 4th to Wednesday the 10th
         ("2026-04-24T09:00", "2026-05-08"),  # Hung Kings, 30 April, 1 May
+        ("2026-11-20T09:00", "2026-12-02"),  # Culture Day, Tuesday 24 November
         ("2026-08-20T09:00", "2026-08-28"),  # Saturday 22 August is worked
         ("2026-09-21T23:59", "2026-09-30"),  # late in the evening is the same day
         ("2026-09-22T00:01", "2026-10-01"),
@@ -141,15 +144,24 @@ def _at(text: str) -> int:
 def test_seven_working_days_are_counted_with_vietnamese_days_of_rest(applied: str, day: str) -> None:
     end = deadline(workdays.vietnam(), _at(applied), 7)
     assert end.day == date.fromisoformat(day)
-    assert end.provisional
+    assert not end.unconfirmed
     assert not end.passed(_at(f"{day}T23:59"))
     assert end.passed(_at(f"{day}T23:59") + 60_000_000)
 
 
-def test_a_deadline_within_confirmed_years_is_not_provisional() -> None:
-    calendar = replace(workdays.vietnam(), confirmed={2026: True})
-    assert not deadline(calendar, _at("2026-09-21T09:00"), 7).provisional
-    assert deadline(calendar, _at("2026-12-29T09:00"), 7).provisional
+@pytest.mark.parametrize(
+    ("applied", "words"),
+    [
+        ("2026-12-25T09:00", "2027-01-06"),
+        ("2027-04-01T09:00", "2027-04-12 (provisional: Giỗ Tổ Hùng Vương 2027 not confirmed)"),
+        ("2027-04-19T09:00", "2027-04-28 (provisional: Giỗ Tổ Hùng Vương 2027, 30.4 và 1.5.2027 not confirmed)"),
+        ("2027-05-17T09:00", "2027-05-26"),
+        ("2027-12-28T09:00", "2028-01-06 (provisional: 2028 not confirmed)"),
+        ("2029-06-01T09:00", "2029-06-12 (provisional: 2029 not confirmed)"),
+    ],
+)
+def test_a_deadline_names_what_it_relies_on_without_a_decision(applied: str, words: str) -> None:
+    assert str(deadline(workdays.vietnam(), _at(applied), 7)) == words
 
 
 @given(st.integers(min_value=0, max_value=400), st.integers(min_value=1, max_value=30))
@@ -163,15 +175,25 @@ def test_counting_forward_and_counting_what_is_left_agree(shift: int, days: int)
     assert working_days_left(calendar, later, workdays.local_day(start)) == -days
 
 
-def test_the_table_of_days_is_checked_when_it_is_read() -> None:
-    table = workdays.Table((workdays.Year(2026, confirmed=True, rest=("2026-02-30",)),))
-    with pytest.raises(ValueError, match="day is out of range"):
-        workdays.calendar_of(table)
-    assert issubclass(ConfigurationError, Exception)
+def test_the_table_of_days_is_checked_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "holidays.toml"
+    path.write_text('years = [2026]\n[[occasion]]\nname = "x"\nrest = ["2026-02-30"]\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="day is out of range"):
+        workdays.load_calendar(path)
+    path.write_text('[[occasion]]\nrest = ["2026-02-27"]\nconfirmed = true\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        workdays.load_calendar(path)
+    assert [fault.key for fault in refused.value.faults] == ["occasion[1].confirmed", "occasion[1].name"]
+
+
+def test_every_day_in_the_table_is_as_its_kind_needs_and_stands_once() -> None:
+    calendar = workdays.vietnam()
+    assert all(day.weekday() < workdays.SATURDAY and day.year in calendar.years for day in calendar.rest)
+    assert all(day.weekday() >= workdays.SATURDAY and day.year in calendar.years for day in calendar.work)
 
 
 RULES = RuleSettings()
-PLAIN = Calendar(frozenset(), frozenset(), {})
+PLAIN = Calendar(frozenset(), frozenset(), frozenset({2026}))
 
 
 @pytest.mark.parametrize(
