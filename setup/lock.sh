@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Write requirements.lock anew from pyproject.toml: every version and hash, for Python 3.11 and later, no addresses.
+# Write requirements.lock anew from pyproject.toml: every version and hash, no addresses; one version of each package for every
+# Python from 3.11 on, so that Debian 12 and 13 run and check the same thing.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +10,7 @@ uv=$(command -v .venv/bin/uv || command -v uv) || {
 }
 
 # setup/build.in: what builds the project itself. The set-up installs without build isolation, so it is pinned like the rest.
-"$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+"$uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
     --extra dev --output-file requirements.lock pyproject.toml setup/build.in
 
 if grep -nE '://|^--|@ ' requirements.lock; then

@@ -157,6 +157,12 @@ def test_the_lock_has_a_hash_for_everything_and_an_address_for_nothing() -> None
     assert re.findall(r"\S*(?:://|@ |--index|--find-links)\S*", lock) == []
 
 
+def test_the_lock_has_one_version_of_everything_so_that_every_python_checks_the_same() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    names = [canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lock, re.M)]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_no_script_of_the_set_up_names_a_host() -> None:
     for script in (path for path in (ROOT / "setup").iterdir() if path.is_file()):
         assert re.findall(r"\w+://[\w.]+", script.read_text(encoding="utf-8")) == [], script.name
