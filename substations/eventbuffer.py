@@ -17,7 +17,8 @@ from scada.model.cause import Cause
 from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, samples
-from substations.decode import Codec, RawArray
+from substations.decode import Codec
+from substations.layout import RawArray
 from substations.polling import MOST_REGISTERS
 from substations.registermap import BoundEventBuffer, BoundPoint, Table, WireType
 from substations.timetag import believable

@@ -15,8 +15,8 @@ import numpy as np
 
 from scada.model.ports import Clock
 from scada.model.sample import SampleArray, no_samples
-from substations.decode import RawArray
 from substations.eventbuffer import EventBuffer, Registers, to_samples
+from substations.layout import RawArray
 from substations.registermap import BoundEventBuffer, Table
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from pymodbus.pdu import ModbusPDU
 
-from substations.decode import RawArray
+from substations.layout import RawArray
 from substations.registermap import Table
 
 FUNCTIONS: Final = {

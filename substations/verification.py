@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from substations.decode import Codec, RawArray
+from substations.decode import Codec
+from substations.layout import RawArray
 from substations.polling import ReadBlock
 from substations.registermap import BoundPoint, Order, WireType
 

@@ -27,13 +27,15 @@ def samples(
     makes ``sum``, ``avg`` and ``max`` in PostgreSQL NaN.
     """
     batch = np.empty(len(point), dtype=SAMPLE)
-    finite = np.isfinite(value)
     batch["point"] = point
     batch["time"] = time
-    batch["value"] = np.where(finite, value, 0.0)
+    batch["value"] = value
     batch["quality"] = quality
-    batch["quality"] |= np.where(finite, 0, 0x80).astype(np.uint8)
     batch["cause"] = cause
+    finite = np.isfinite(value)
+    if not finite.all():
+        batch["value"][~finite] = 0.0
+        batch["quality"][~finite] |= 0x80
     return batch
 
 

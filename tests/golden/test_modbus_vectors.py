@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from substations.decode import Codec, RawArray
+from substations.decode import Codec
+from substations.layout import RawArray
 from substations.registermap import Order, Table, WireType
 from tests.fakes_substations import make_entry
 

@@ -388,3 +388,48 @@ async def test_ninety_points_of_bits_come_in_one_request() -> None:
         answer = await scan_once(one, points)
     assert one.requests == [(2, 0, 90)]
     assert np.array_equal(answer.batch["value"], np.arange(90) % 2)
+
+
+async def test_one_register_the_device_lacks_costs_its_neighbours_nothing() -> None:
+    """Addresses 96 to 99 exist, 100 does not: the block is halved until only it is left out."""
+    points = entries(96, 97, 98, 99, 100)
+    async with device() as one:
+        link = make_link(one.port, points)
+        await link.open()
+        answers = [await link.scan(1.0, GOOD) for _ in range(2)]
+        await link.close()
+    for answer in answers:
+        assert by_number(points, answer.batch) == {address: float(address) for address in (96, 97, 98, 99)}
+        assert [(each.points.tolist(), each.quality) for each in answer.failed] == [
+            ([points[-1].point.id], Quality.INVALID)
+        ]
+
+
+async def test_a_part_that_falls_silent_costs_only_its_own_points() -> None:
+    """Refused as a whole; of its halves the device answers one and leaves the other unanswered."""
+
+    def answer(request: bytes, reply: bytes) -> bytes | None:
+        start, count = struct.unpack(">HH", request[8:12])
+        if (start, count) == (10, 4):
+            return exceptional(2, 10)(request, reply)
+        return None if start == 12 else reply
+
+    points = entries(10, 11, 12, 13, 20)
+    async with device(answer) as one:
+        found = await scan_once(one, points)
+    assert by_number(points, found.batch) == {10: 10.0, 11: 11.0, 20: 20.0}
+    assert [(sorted(each.points.tolist()), each.quality) for each in found.failed] == [
+        ([points[2].point.id, points[3].point.id], Quality.NOT_TOPICAL)
+    ]
+
+
+async def test_each_read_of_a_scan_has_the_time_at_which_it_came() -> None:
+    moments = iter(range(NOW, NOW + 100))
+    points = entries(3, 10, 20)
+    async with device() as one:
+        endpoint = Endpoint(Protocol.MODBUS, "127.0.0.1", one.port, unit_id=7, timeout_s=TIMEOUT_S)
+        link = ModbusLink(endpoint, StationRegisters("TN07", tuple(points), ()), lambda: next(moments))
+        await link.open()
+        answer = await link.scan(1.0, GOOD)
+        await link.close()
+    assert answer.batch["time"].tolist() == [NOW, NOW + 1, NOW + 2]
