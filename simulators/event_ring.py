@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scada.model.point import PointKind
 from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
 from substations.eventbuffer import EVENT, EventArray, EventBuffer
-from substations.registermap import BoundEventBuffer, Table
+from substations.registers import BoundEventBuffer
+from substations.wiretypes import Table
 
 _RECORDED: Final = (PointKind.SINGLE_POINT, PointKind.DOUBLE_POINT)
 

@@ -34,7 +34,7 @@ from simulators.station_scenario import StationFault
 from simulators.stimuli import StimuliFile
 from substations.adapters import bind, read_maps
 from substations.nodemap import StationNodes
-from substations.registermap import StationRegisters
+from substations.registers import StationRegisters
 
 _FLEET_DRAIN_S: Final = 8.0
 _STIMULI_EVERY_S: Final = 0.05

@@ -17,7 +17,7 @@ from pymodbus.simulator.simcore import SimCore
 from scada.model.ports import Clock
 from simulators.listening import listen
 from simulators.register_image import Denied, RegisterImage
-from substations.registermap import Table
+from substations.wiretypes import Table
 
 _TABLES: Final = {
     1: Table.COIL,

@@ -17,7 +17,8 @@ from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
 from simulators.event_ring import EventRing, event_spans
 from simulators.orders import Action, CarryOut, OrderSlot
 from substations.decode import Codec, Overflow
-from substations.registermap import BoundCommand, BoundPoint, StationRegisters, Table
+from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.wiretypes import Table
 
 
 class Denied(Enum):
@@ -145,10 +146,12 @@ class _TableImage:
         points = [each for each in registers.points if each.table is table]
         spans = [(each.address, each.size, each.gap) for each in points]
         spans += [(each.quality_address, 1, each.gap) for each in points if each.quality_address is not None]
-        spans += [span for each in registers.commands for span in _command_spans(each, table)]
-        spans += [(start, count, 0) for each in registers.event_buffers for start, count in event_spans(each, table)]
-        size = max((address + length for address, length, _ in spans), default=0)
+        others = [span for each in registers.commands for span in _command_spans(each, table)]
+        others += [span for each in registers.event_buffers for span in event_spans(each, table)]
+        size = max((start + count for start, count, *_ in (*spans, *others)), default=0)
         self._readable = _readable(spans, size)
+        for start, count in others:
+            self._readable[start : start + count] = True
         self._raw = np.zeros(size if self._of_bits else size * 2, dtype=np.uint8)
         self._codec = Codec(points, 0, size) if points else None
         self._rows: NDArray[np.intp] | None = None
@@ -173,13 +176,12 @@ class _TableImage:
         cells[address : address + len(values)] = values
 
 
-def _command_spans(command: BoundCommand, table: Table) -> list[tuple[int, int, int]]:
+def _command_spans(command: BoundCommand, table: Table) -> list[tuple[int, int]]:
     entry = command.entry
-    length = entry.type.registers
     written = [command.operate, command.select] if entry.table is table else []
     told = [command.echo, command.result] if entry.echo_table is table else []
-    return [(each, length, 0) for each in written if each is not None] + [
-        (each, 1, 0) for each in told if each is not None
+    return [(each, entry.type.registers) for each in written if each is not None] + [
+        (each, 1) for each in told if each is not None
     ]
 
 

@@ -15,8 +15,10 @@ from scada.model.ports import Clock
 from scada.model.station import Protocol, Station
 from scada.tables import refuse_faults
 from substations.link import StationLink
+from substations.mapcheck import load_register_map
 from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
-from substations.registermap import RegisterMap, StationRegisters, bind_registers, load_register_map
+from substations.registermap import RegisterMap
+from substations.registers import StationRegisters, bind_registers
 from substations.scan import Sink, StationScan, Timing
 from substations.verification import Verification
 

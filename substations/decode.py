@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, QualityArray, ValueArray
 from substations.layout import DTYPES, AddressRange, Group, Layout, RawArray, layout_of
-from substations.registermap import BoundPoint, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import WireType
 
 _QUALITY_BITS: Final = int(
     Quality.OVERFLOW | Quality.BLOCKED | Quality.SUBSTITUTED | Quality.NOT_TOPICAL | Quality.INVALID

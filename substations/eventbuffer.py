@@ -20,8 +20,9 @@ from scada.model.sample import SampleArray, samples
 from substations.decode import Codec
 from substations.layout import RawArray
 from substations.polling import MOST_REGISTERS
-from substations.registermap import BoundEventBuffer, BoundPoint, Table, WireType
+from substations.registers import BoundEventBuffer, BoundPoint
 from substations.timetag import believable
+from substations.wiretypes import Table, WireType
 
 EVENT: Final = np.dtype([("sequence", "<i8"), ("code", "<i4"), ("value", "<f8"), ("quality", "u1"), ("time", "<i8")])
 """One record: sequence number · point code of the map · value in the point's unit · quality octet · time, µs UTC."""

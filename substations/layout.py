@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from substations.registermap import BoundPoint, Order, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import Order, WireType
 
 RawArray = NDArray[np.uint8]
 """Registers: their bytes as on the wire, high byte first, two per register. Bits: one byte each, 0 or 1."""

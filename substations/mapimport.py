@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scada.model.errors import Fault
 from scada.tables import nearest
-from substations.registermap import HIGHEST_ADDRESS, Order, Table, WireType
+from substations.wiretypes import HIGHEST_ADDRESS, Order, Table, WireType
 
 HEADINGS: Mapping[str, tuple[str, ...]] = {
     "point": ("point", "name", "object", "signal", "tag"),

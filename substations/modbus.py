@@ -25,7 +25,7 @@ from substations.modbus_connection import ModbusConnection, Refusal, Silence
 from substations.modbus_events import EventReading, total
 from substations.polling import ReadBlock, halves, plan_reads
 from substations.quality import is_about_the_address, of_modbus_exception
-from substations.registermap import StationRegisters
+from substations.registers import StationRegisters
 from substations.scanvalues import Answer, ScanValues
 
 _MOST_SILENT: Final = 2

@@ -24,7 +24,8 @@ from scada.model.station import Station
 from substations.decode import Codec
 from substations.polling import ReadBlock, plan_reads
 from substations.quality import of_modbus_exception
-from substations.registermap import BoundCommand, BoundPoint, StationRegisters, Table
+from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.wiretypes import Table
 
 _DEVICE_FAILURE: Final = 4
 """Exception code of a device that understood and did not carry out (Modbus Application Protocol V1.1b3, 7)."""

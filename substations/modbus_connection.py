@@ -18,7 +18,7 @@ from scada.model.errors import LinkError
 from scada.model.station import Endpoint
 from substations.layout import RawArray
 from substations.modbus_frames import ANSWERS, NotUsable, is_modbus, raw_of
-from substations.registermap import Table
+from substations.wiretypes import Table
 
 
 class Silence(Exception):

@@ -17,7 +17,8 @@ from scada.model.ports import Clock
 from scada.model.sample import SampleArray, no_samples
 from substations.eventbuffer import EventBuffer, Registers, to_samples
 from substations.layout import RawArray
-from substations.registermap import BoundEventBuffer, Table
+from substations.registers import BoundEventBuffer
+from substations.wiretypes import Table
 
 logger = logging.getLogger(__name__)
 

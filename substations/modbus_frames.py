@@ -9,7 +9,7 @@ import numpy as np
 from pymodbus.pdu import ModbusPDU
 
 from substations.layout import RawArray
-from substations.registermap import Table
+from substations.wiretypes import Table
 
 FUNCTIONS: Final = {
     Table.COIL: 1,

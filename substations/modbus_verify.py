@@ -8,7 +8,7 @@ from scada.model.ports import Clock
 from scada.model.station import Endpoint
 from substations.modbus import ModbusLink
 from substations.polling import ReadBlock, halves, plan_reads
-from substations.registermap import StationRegisters
+from substations.registers import StationRegisters
 from substations.verification import Finding, Verification, Weight, judge_registers
 
 

@@ -16,7 +16,7 @@ from scada.model.errors import Fault
 from scada.model.point import Point
 from scada.model.station import Bay, Station
 from scada.tables import Faults, bounded, load_table, nearest
-from substations.registermap import ACTIONS, in_bay, like
+from substations.mapnames import ACTIONS, in_bay, like
 
 _IDENTIFIERS = ("s=", "i=", "g=", "b=")
 

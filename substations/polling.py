@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from substations.registermap import BoundPoint, Table
+from substations.registers import BoundPoint
+from substations.wiretypes import Table
 
 MOST_REGISTERS: Final = 125
 MOST_BITS: Final = 2000

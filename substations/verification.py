@@ -16,7 +16,8 @@ import numpy as np
 from substations.decode import Codec
 from substations.layout import RawArray
 from substations.polling import ReadBlock
-from substations.registermap import BoundPoint, Order, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import Order, WireType
 
 _LEAST: Final = 1e-9
 """Part of a point's range below which a value other than 0 is no measurement."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from scada.model.point import Point, PointKind, point_id
 from scada.model.station import Bay, CommandPoint, Endpoint, Protocol, Station
-from substations.registermap import BoundPoint, Order, Table, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import Order, Table, WireType
 
 
 def make_point(

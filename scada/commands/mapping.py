@@ -11,8 +11,8 @@ from scada.commands.context import config_of, told_failures
 from scada.commands.looking import NotKnown
 from scada.model.errors import Fault
 from scada.tables import nearest, refuse_faults
+from substations.mapcheck import load_register_map
 from substations.mapimport import map_text, read_list
-from substations.registermap import load_register_map
 
 app = typer.Typer(no_args_is_help=True, help="Register maps of the substations' devices.")
 

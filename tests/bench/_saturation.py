@@ -18,7 +18,8 @@ from scada.model.cause import Cause
 from scada.model.station import Protocol, Station
 from substations.adapters import Maps, open_link
 from substations.polling import ReadBlock, plan_reads
-from substations.registermap import Table, bind_registers
+from substations.registers import bind_registers
+from substations.wiretypes import Table
 from tests.bench._field import RunningField
 
 Round = Callable[[], Awaitable[int]]

@@ -7,7 +7,7 @@ import pytest
 
 from substations.decode import Codec
 from substations.layout import RawArray
-from substations.registermap import Order, Table, WireType
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_substations import make_entry
 
 FORMATS = {

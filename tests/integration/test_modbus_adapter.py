@@ -19,8 +19,9 @@ from scada.model.sample import SampleArray
 from scada.model.station import Endpoint, Protocol
 from substations.link import ScanAnswer
 from substations.modbus import ModbusLink
-from substations.registermap import BoundPoint, StationRegisters, Table, WireType
+from substations.registers import BoundPoint, StationRegisters
 from substations.scan import LinkState, StationScan, scan_stations
+from substations.wiretypes import Table, WireType
 from tests.fakes_substations import make_entry
 
 pytestmark = pytest.mark.integration

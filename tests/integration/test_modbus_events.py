@@ -20,7 +20,7 @@ from simulators.relay import ImpairedLink
 from substations.adapters import bind, load_maps
 from substations.link import LinkCounts
 from substations.modbus import ModbusLink
-from substations.registermap import StationRegisters
+from substations.registers import StationRegisters
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,8 @@ from simulators.modbus_station import ModbusStation
 from simulators.register_image import RegisterImage
 from substations.adapters import bind, load_maps
 from substations.modbus import ModbusLink
-from substations.registermap import BoundPoint, Order, StationRegisters, Table, WireType
+from substations.registers import BoundPoint, StationRegisters
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_libmodbus import LibmodbusClient, LibmodbusServer
 from tests.fakes_substations import make_entry
 

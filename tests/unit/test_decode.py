@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from scada.model.quality import Quality
 from substations.decode import Codec, EncodeError, Overflow
-from substations.registermap import BoundPoint, Order, Table, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_substations import make_entry
 
 GOOD = np.zeros(1, dtype=np.uint8)

@@ -14,15 +14,10 @@ from scada.model.quality import Quality
 from scada.tables import Faults, read_table
 from simulators.event_ring import EventRing
 from substations.eventbuffer import EVENT, EventBuffer, Head, Progress, Registers, to_samples
-from substations.registermap import (
-    BoundEventBuffer,
-    EventBufferEntry,
-    EventField,
-    Order,
-    Table,
-    WireType,
-    load_register_map,
-)
+from substations.mapcheck import load_register_map
+from substations.registermap import EventBufferEntry, EventField
+from substations.registers import BoundEventBuffer
+from substations.wiretypes import Order, Table, WireType
 
 NOW = 1_700_000_000_123_000
 ENTRY = EventBufferEntry(

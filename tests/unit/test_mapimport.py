@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from scada.model.errors import Fault
+from substations.mapcheck import load_register_map
 from substations.mapimport import map_text, read_list
-from substations.registermap import Order, Table, WireType, load_register_map
+from substations.wiretypes import Order, Table, WireType
 
 NAMES = ("position", "f51", "current", "power", "energy")
 LIST = """Name;Register;Data Type;Word Order;Bit;Bits;Factor;Function

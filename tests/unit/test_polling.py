@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from substations.polling import most_addresses, plan_reads
-from substations.registermap import BoundPoint, Table, WireType
+from substations.registers import BoundPoint
+from substations.wiretypes import Table, WireType
 from tests.fakes_substations import make_entry
 
 REGISTERS = Table.INPUT_REGISTER

@@ -12,15 +12,9 @@ from scada.model.addcause import AddCause
 from scada.model.point import Point, PointKind
 from simulators.orders import Action
 from simulators.register_image import Denied, RegisterImage
-from substations.registermap import (
-    BoundCommand,
-    BoundPoint,
-    CommandEntry,
-    Order,
-    StationRegisters,
-    Table,
-    WireType,
-)
+from substations.registermap import CommandEntry
+from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.wiretypes import Order, Table, WireType
 
 SECOND = 1_000_000
 NOW = 1_795_410_000_000_000

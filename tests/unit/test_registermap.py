@@ -7,15 +7,11 @@ import pytest
 
 from scada.model.errors import Fault
 from scada.model.station import CommandKind, CommandPoint
-from substations.registermap import (
-    Order,
-    RegisterMap,
-    Table,
-    WireType,
-    bind_registers,
-    in_bay,
-    load_register_map,
-)
+from substations.mapcheck import load_register_map
+from substations.mapnames import in_bay
+from substations.registermap import RegisterMap
+from substations.registers import bind_registers
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_substations import make_point, make_station
 
 MAP = """
@@ -177,6 +173,10 @@ def test_words_in_braces_stand_for_what_the_bay_says() -> None:
         ),
         (MAP.replace("open = 1", "open = 2"), "command {bay}.operate.values: two actions have the same value"),
         (
+            MAP + '[[command]]\nname = "f86.reset"\ntable = "holding_register"\noperate = 12\nvalues = { reset = 2 }\n',
+            "command f86.reset: reset is the same frame as {bay}.operate close",
+        ),
+        (
             MAP.replace("values = { open = 1, close = 2 }", ""),
             "command {bay}.operate: needs either values or set_point = true",
         ),
@@ -253,6 +253,61 @@ def test_bays_whose_registers_overlap_are_refused(tmp_path: Path) -> None:
     both = replace(station, bays=(station.bays[0], bay))
     bind_registers(both, {"feeder_22.modbus": good(tmp_path)}, found)
     assert Fault("TN07", "TN07/172/P1", "overlaps TN07/171/P2 at input_register 3") in found
+
+
+def two_bays(tmp_path: Path, text: str, *, base: int) -> list[Fault]:
+    """Faults of a station with bays 171 at 0 and 172 at ``base``, both with ``text`` for a map."""
+    station = make_station((make_point(1), make_point(2)), commands=(OPERATE,))
+    second = tuple(replace(point, id=point.id + 256, name=point.name.replace("171", "172")) for point in station.points)
+    operate = replace(OPERATE, name="172.operate", device="172")
+    bay = replace(station.bays[0], name="172", number=2, base=base, points=second, commands=(operate,))
+    found: list[Fault] = []
+    register_map, _ = load(tmp_path, text)
+    assert register_map is not None
+    bind_registers(replace(station, bays=(station.bays[0], bay)), {"feeder_22.modbus": register_map}, found)
+    return found
+
+
+def test_no_two_bays_share_a_command_register(tmp_path: Path) -> None:
+    """At base 2 the selection of 172 would be the order to 171."""
+    at_two = two_bays(tmp_path, MAP.replace("offset = 1,", "offset = 100,").replace("t = 0", "t = 99"), base=2)
+    overlap = "overlaps command register of TN07/171 at holding_register 12"
+    assert Fault("TN07", "command register of TN07/172", overlap) in at_two
+    assert two_bays(tmp_path, MAP, base=13) == []
+
+
+EVENTS = """
+[event_buffer]
+table = "input_register"
+next = 1000
+flags = 1002
+records = 1003
+acknowledge = 100
+capacity = 8
+record_size = 9
+sequence = { offset = 0, type = "uint32" }
+code = { offset = 2 }
+value = { offset = 3 }
+quality = { offset = 4 }
+time = { offset = 5, type = "uint64" }
+"""
+
+
+@pytest.mark.parametrize("operate", [100, 101])
+def test_what_the_scan_writes_can_be_no_command_register(tmp_path: Path, operate: int) -> None:
+    register_map, faults = load(tmp_path, MAP.replace("operate = 12", f"operate = {operate}") + EVENTS)
+    assert (register_map is not None, faults) == (True, [])
+    station = make_station((make_point(1), make_point(2)), commands=(OPERATE,))
+    found: list[Fault] = []
+    bind_registers(station, {"feeder_22.modbus": register_map}, found)  # type: ignore[dict-item]
+    assert [str(each) for each in found] == [
+        f"TN07: {first}: overlaps {second} at holding_register {operate}"
+        for first, second in [
+            ("TN07/171 event buffer acknowledgement", "command register of TN07/171")
+            if operate == 100
+            else ("command register of TN07/171", "TN07/171 event buffer acknowledgement")
+        ]
+    ]
 
 
 def test_tables_know_what_an_address_is() -> None:

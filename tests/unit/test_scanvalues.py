@@ -9,8 +9,9 @@ from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from substations.decode import Codec
 from substations.polling import ReadBlock
-from substations.registermap import BoundPoint, Order, Table, WireType
+from substations.registers import BoundPoint
 from substations.scanvalues import ScanValues
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_substations import make_entry
 
 NOW = 1_700_000_000_000_000

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from substations.polling import ReadBlock, plan_reads
-from substations.registermap import BoundPoint, Order, Table, WireType
+from substations.registers import BoundPoint
 from substations.verification import Finding, Verification, Weight, judge_registers, judge_value
+from substations.wiretypes import Order, Table, WireType
 from tests.fakes_substations import make_entry
 
 VALUES = (112.4, 113.1, 63.5, -12.25, 50.02)

@@ -1,0 +1,219 @@
+"""A station's registers: its maps bound to the bases of its bays, every point and command at its absolute address.
+
+Knows stations and maps, and what does not fit between them. Does not know sockets, values or how reads are merged.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scada.model.errors import Fault
+from scada.model.point import Point
+from scada.model.station import Bay, Station
+from scada.tables import Faults, nearest
+from substations.mapnames import in_bay, like
+from substations.mapspans import Span, bit_range, check_overlaps, quality_span, register_span
+from substations.registermap import CommandEntry, EventBufferEntry, MapBlock, PointCodes, PointEntry, RegisterMap
+from substations.wiretypes import HIGHEST_ADDRESS, Order, Table, WireType
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPoint:
+    """One point at its absolute place in one station's device."""
+
+    point: Point
+    table: Table
+    address: int
+    type: WireType
+    order: Order
+    bit: int
+    width: int
+    scale: float
+    add: float
+    invalid: float | None
+    quality_address: int | None
+    period_s: float
+    gap: int
+
+    @property
+    def size(self) -> int:
+        """Addresses the value takes in its table."""
+        return self.width if self.table.of_bits else self.type.registers
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCommand:
+    """One command at its absolute place; ``name`` is ``STATION/BAY/command``. Fields as in ``CommandEntry``."""
+
+    name: str
+    entry: CommandEntry
+    operate: int
+    select: int | None
+    echo: int | None
+    result: int | None
+
+    @property
+    def bay(self) -> str:
+        """``STATION/BAY``."""
+        return self.name.rsplit("/", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEventBuffer:
+    """One event buffer at its absolute place; ``points`` by the code its records use."""
+
+    name: str
+    entry: EventBufferEntry
+    base: int
+    points: Mapping[int, Point]
+
+
+@dataclass(frozen=True, slots=True)
+class StationRegisters:
+    """Every point, command and event buffer of one Modbus station, in the order of its bays and maps."""
+
+    station: str
+    points: tuple[BoundPoint, ...]
+    commands: tuple[BoundCommand, ...]
+    event_buffers: tuple[BoundEventBuffer, ...] = ()
+
+
+def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: list[Fault]) -> StationRegisters:
+    """The station's points at their absolute addresses; what cannot be bound is left out and noted in ``found``."""
+    points: list[BoundPoint] = []
+    commands: list[BoundCommand] = []
+    buffers: list[BoundEventBuffer] = []
+    seen: set[tuple[str, str]] = set()
+    for bay in station.bays:
+        faults = Faults(f"{station.code}/{bay.name}", found)
+        register_map = maps.get(bay.map)
+        if register_map is None:
+            faults.add("map", f"no such register map: {bay.map!r}{nearest(bay.map, list(maps))}")
+            continue
+        if register_map.bay_type != bay.bay_type:
+            faults.add("map", f"{bay.map!r} is for bay type {register_map.bay_type!r}, not {bay.bay_type!r}")
+            continue
+        complete = Faults(f"{bay.map}.toml", [] if (bay.map, bay.bay_type) in seen else found)
+        seen.add((bay.map, bay.bay_type))
+        points += _bind_points(bay, register_map, faults, complete)
+        commands += _bind_commands(station.code, bay, register_map, faults, complete)
+        if register_map.event_buffer is not None:
+            buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, faults))
+    spans = [
+        Span(each.point.name, each.table, *bit_range(each.table, each.address, each.type, each.bit, each.width))
+        for each in points
+    ]
+    spans += [span for each in buffers for span in _event_spans(each.name, each.entry, each.base)]
+    spans += _other_writes(buffers)
+    marks = {quality_span(each.table, each.quality_address) for each in points if each.quality_address is not None}
+    check_overlaps([*spans, *marks], Faults(station.code, found))
+    check_overlaps([*_order_spans(commands), *_other_writes(buffers)], Faults(station.code, found))
+    return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers))
+
+
+def _bind_points(bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults) -> list[BoundPoint]:
+    known = {point.name.split("/", 2)[2]: point for point in bay.points}
+    entries = [(block, entry) for block in register_map.block for entry in block.points]
+    mapped = {in_bay(entry.name, bay) for _, entry in entries}
+    for name in sorted(mapped - known.keys()):
+        complete.add(name, f"is no point of bay type {bay.bay_type!r}{like(name, list(known))}")
+    for name in known:
+        if name not in mapped:
+            complete.add(name, f"is a point of bay type {bay.bay_type!r} that the map does not place")
+    bound = [
+        _bound(known[name], block, entry, bay.base)
+        for block, entry in entries
+        if (name := in_bay(entry.name, bay)) in known
+    ]
+    highest = max((each.address + each.size - 1 for each in bound), default=0)
+    if highest > HIGHEST_ADDRESS:
+        faults.add("base", f"{bay.base} puts the last address at {highest}, above {HIGHEST_ADDRESS}")
+    return bound
+
+
+def _bound(point: Point, block: MapBlock, entry: PointEntry, base: int) -> BoundPoint:
+    wire_type = entry.type or block.type or WireType.BIT
+    return BoundPoint(
+        point=point,
+        table=block.table,
+        address=base + entry.offset,
+        type=wire_type,
+        order=entry.order or block.order,
+        bit=entry.bit,
+        width=entry.width,
+        scale=entry.scale,
+        add=entry.add,
+        invalid=entry.invalid,
+        quality_address=None if entry.quality_offset is None else base + entry.quality_offset,
+        period_s=block.period_s,
+        gap=block.gap,
+    )
+
+
+def _bind_commands(
+    station: str, bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults
+) -> list[BoundCommand]:
+    known = {command.name.split("/")[-1]: command for command in bay.commands}
+    bound = []
+    for entry in register_map.command:
+        name = in_bay(entry.name, bay)
+        if name not in known:
+            complete.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
+            continue
+        if (entry.select is not None) != known[name].select:
+            complete.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
+        places = [
+            None if offset is None else bay.base + offset
+            for offset in (entry.operate, entry.select, entry.echo, entry.result)
+        ]
+        operate, select, echo, result = places
+        assert operate is not None
+        highest = max(place for place in places if place is not None)
+        if highest > HIGHEST_ADDRESS:
+            faults.add(f"command {name}", f"address {highest} is above {HIGHEST_ADDRESS}")
+        bound.append(BoundCommand(f"{station}/{bay.name}/{name}", entry, operate, select, echo, result))
+    for name in known:
+        if name not in {in_bay(entry.name, bay) for entry in register_map.command}:
+            complete.add(name, f"is a command of bay type {bay.bay_type!r} that the map does not place")
+    return bound
+
+
+def _bind_event_buffer(station: Station, bay: Bay, entry: EventBufferEntry, faults: Faults) -> BoundEventBuffer:
+    highest = bay.base + max(entry.records + entry.capacity * entry.record_size, entry.next + 2, entry.acknowledge + 2)
+    if highest - 1 > HIGHEST_ADDRESS:
+        faults.add("event_buffer", f"base {bay.base} puts its last address at {highest - 1}, above {HIGHEST_ADDRESS}")
+    if entry.codes is PointCodes.STATION:
+        points = {point.id & 0xFFFF: point for each in station.bays for point in each.points}
+    else:
+        points = {point.id & 0xFF: point for point in bay.points}
+    return BoundEventBuffer(f"{station.code}/{bay.name} event buffer", entry, bay.base, points)
+
+
+def _event_spans(name: str, entry: EventBufferEntry, base: int) -> list[Span]:
+    registers = entry.sequence_type.registers
+    places = ((entry.next, registers), (entry.flags, 1), (entry.records, entry.capacity * entry.record_size))
+    return [register_span(name, entry.table, base + start, count) for start, count in sorted(places)]
+
+
+def _order_spans(commands: Sequence[BoundCommand]) -> list[Span]:
+    """Every register an order is written to. A bay may share its own among its commands, no two bays may."""
+    return list(
+        dict.fromkeys(
+            register_span(f"command register of {each.bay}", each.entry.table, address, each.entry.type.registers)
+            for each in commands
+            for address in (each.operate, each.select)
+            if address is not None
+        )
+    )
+
+
+def _other_writes(buffers: Sequence[BoundEventBuffer]) -> list[Span]:
+    """Every register the scan itself writes to: none of them may be a command's, or it would be a second door."""
+    return [
+        register_span(
+            f"{each.name} acknowledgement",
+            Table.HOLDING_REGISTER,
+            each.base + each.entry.acknowledge,
+            each.entry.sequence_type.registers,
+        )
+        for each in buffers
+    ]

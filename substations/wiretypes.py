@@ -1,0 +1,63 @@
+"""What the Modbus data model is made of: tables, types, and the order of bytes on the wire.
+
+Knows the standard's words. Does not know maps, points or sockets.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+HIGHEST_ADDRESS: Final = 65535
+
+
+class Table(StrEnum):
+    """The four tables of the Modbus data model (Modbus Application Protocol V1.1b3, 4.3)."""
+
+    COIL = "coil"
+    DISCRETE_INPUT = "discrete_input"
+    INPUT_REGISTER = "input_register"
+    HOLDING_REGISTER = "holding_register"
+
+    @property
+    def of_bits(self) -> bool:
+        """True when one address is one bit, False when it is a register of 16."""
+        return self in (Table.COIL, Table.DISCRETE_INPUT)
+
+
+class WireType(StrEnum):
+    """How a value lies in the table. BIT: in a table of bits; BITS: some bits of one register."""
+
+    BIT = "bit"
+    BITS = "bits"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+    @property
+    def registers(self) -> int:
+        """Registers the value takes; BIT and BITS count as one."""
+        return 4 if self.value.endswith("64") else 2 if self.value.endswith("32") else 1
+
+
+class Order(StrEnum):
+    """Order of the bytes of a 32-bit value on the wire, A the most significant. ABCD is Modbus' own order; CDAB swaps
+    the words, BADC the bytes of each word, DCBA both. 16 and 64 bits follow the same two swaps."""
+
+    ABCD = "ABCD"
+    CDAB = "CDAB"
+    BADC = "BADC"
+    DCBA = "DCBA"
+
+    @property
+    def words_swapped(self) -> bool:
+        """True when the least significant register comes first."""
+        return self in (Order.CDAB, Order.DCBA)
+
+    @property
+    def bytes_swapped(self) -> bool:
+        """True when the least significant byte of each register comes first."""
+        return self in (Order.BADC, Order.DCBA)
