@@ -21,10 +21,11 @@ import numpy as np
 from historian.journal import JournalArchive
 from scada.clock import now_us
 from scada.config import Config
+from scada.control.alarms import event_report
 from scada.control.credentials import CredentialFiles
 from scada.control.desk import ControlDesk
 from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
-from scada.control.parts import DeskParts
+from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import carried_over, tenure_body
@@ -212,7 +213,7 @@ class DeskRoom:
             "in_control": not self._tenure.why_not(),
             "commands_under_way": sum(each.outcome is None for each in courses),
             "tags": len(self.desk.tags.all()),
-            "events": len(self.desk.events),
+            "alarms": [event_report(each) for each in self.desk.alarms.unacknowledged.values()],
             "journal_head": self._journal.head,
         }
 
@@ -232,7 +233,7 @@ class DeskRoom:
     def _warm(self) -> None:
         self._what_if = self._make_what_if()
 
-    def _ask_what_if(self, operation: Operation) -> asyncio.Future[Consequences]:
+    def _ask_what_if(self, operation: Operation) -> Foresight:
         view, now = self._view.frozen(), now_us()
 
         def ask() -> Consequences:
@@ -241,7 +242,7 @@ class DeskRoom:
             assert self._what_if is not None
             return self._what_if.after(operation, view, now)
 
-        return asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        return lambda: asyncio.get_running_loop().run_in_executor(self._thread, ask)
 
 
 def line_pairs(province: Province) -> list[tuple[str, str]]:

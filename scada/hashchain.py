@@ -1,7 +1,8 @@
 """An append-only file of entries, each bound to the one before by SHA-256: nothing can be changed, removed, inserted
 or re-ordered without it being seen.
 
-    HashChain(path)        opens for writing; ``append`` returns after the entry is on the disk
+    HashChain(path)        opens for writing; ``append`` returns after the entry is on the disk, ``add`` before it is:
+                           the next ``append`` or ``flush`` takes along what was added
     entries(path)          reads without judging
     verify(path)           reads and judges: the number of entries and the head, or the first broken one
     sealed(entry)          an entry without its body, for somebody who may not read it but may check the chain
@@ -128,13 +129,19 @@ def fault_in(entry: Entry, sequence: int, previous: str) -> str:
 
 
 class HashChain:
-    """The one writer of a chain. A last line cut short by a crash is removed: its ``append`` never returned."""
+    """The one writer of a chain. A last line cut short by a crash is removed: its ``append`` never returned.
+
+    What the disk refuses is taken back, so that the chain can go on when there is room again. After a flush that failed
+    nobody knows what the disk holds: the chain takes nothing more until it is opened anew.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create. Raises ChainTaken when another process writes to it, ChainError when it is broken."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("ab+")
+        self._file = path.open("ab+", buffering=0)
+        self._spoilt = ""
+        self._all_flushed = True
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -159,18 +166,52 @@ class HashChain:
 
     def append(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
         """Add an entry and return it once it is on the disk. Raises ChainError when the disk refuses it."""
+        entry = self.add(kind, body, now)
+        self.flush()
+        return entry
+
+    def add(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
+        """Add an entry: it outlives this process, but not yet the machine. Raises ChainError."""
         sequence = self._count + 1
         body_sha256 = body_hash(body)
         digest = entry_hash(sequence, now, kind, body_sha256, self._head)
         entry = Entry(sequence, now, kind, body, self._head, digest, body_sha256)
-        try:
-            self._file.write(line(entry).encode())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise ChainError(f"{self.path} cannot be written: {error.strerror}") from error
+        self._write(line(entry).encode())
         self._count, self._head = sequence, digest
         return entry
+
+    def flush(self) -> None:
+        """Return once everything added is on the disk. Raises ChainError."""
+        if self._spoilt:
+            raise ChainError(self._spoilt)
+        if self._all_flushed:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._spoilt = f"{self.path} could not be flushed to the disk: {error.strerror}"
+            raise ChainError(self._spoilt) from error
+        self._all_flushed = True
+
+    def _write(self, content: bytes) -> None:
+        if self._spoilt:
+            raise ChainError(self._spoilt)
+        length = self._file.seek(0, os.SEEK_END)
+        self._all_flushed = False
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._take_back(length)
+            raise ChainError(f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _take_back(self, length: int) -> None:
+        """Half a line would make what follows look forged."""
+        try:
+            self._file.truncate(length)
+        except OSError as error:
+            self._spoilt = f"{self.path} ends with half an entry: {error.strerror}"
 
     def close(self) -> None:
         """Give the file back."""

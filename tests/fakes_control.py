@@ -25,7 +25,7 @@ from scada.control.interlocking import TopologyInterlocking
 from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
 from scada.control.jws import LocalSigner, Signer, countersign, sign
 from scada.control.message import US, Message, Wish, uuid7
-from scada.control.parts import DeskParts
+from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, PointClass, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import carried_over, tenure_body
@@ -238,8 +238,8 @@ class Rig:
         journal.append(TENURE, {**body, **tenure_body(carried, self.clock())}, self.clock())
         loop = asyncio.get_running_loop()
 
-        def ask(operation: Operation) -> asyncio.Future[Consequences]:
-            return loop.run_in_executor(None, self.what_if, operation)
+        def ask(operation: Operation) -> Foresight:
+            return lambda: loop.run_in_executor(None, self.what_if, operation)
 
         parts = DeskParts(
             stations=[self.station],
@@ -290,8 +290,8 @@ class Rig:
             )
 
     def show(self, name: str, value: float | None = None, quality: Quality = Quality.GOOD) -> SampleArray:
-        """Let the image have another value or quality for a point."""
-        point = next(each for each in self.station.points if each.name == name)
+        """Let the image have another value or quality for a point of the province."""
+        point = next(each for station in province().stations for each in station.points if each.name == name)
         old = float(self.image.read([name])[0]["value"])
         row = samples(
             np.array([point.id], dtype=np.int32),

@@ -39,6 +39,7 @@ class Right(StrEnum):
     EMERGENCY = "override the second person in an emergency"
     TAG = "tag"
     CLEAR_TAGS_OF_OTHERS = "remove the tags of others"
+    ACKNOWLEDGE = "acknowledge alarms"
 
 
 RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
@@ -47,6 +48,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.EMERGENCY: frozenset({Role.OPERATOR}),
     Right.TAG: frozenset({Role.OPERATOR, Role.ENGINEER}),
     Right.CLEAR_TAGS_OF_OTHERS: frozenset({Role.ENGINEER}),
+    Right.ACKNOWLEDGE: frozenset({Role.OPERATOR}),
 }
 
 

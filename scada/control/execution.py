@@ -12,13 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from scada.control.course import Course, fact_report, refusal_report
+from scada.control.journal import JournalWriter
 from scada.control.lifecycle import Event
 from scada.control.policy import PointClass, Policy
 from scada.control.readiness import WIRE_ACTION, Controllable, in_words, is_reached, wanted_value
 from scada.control.tenure import Tenure
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
+from scada.model.cause import Cause
 from scada.model.commandlink import AnswerLost, CommandLink, CommandLinks, DeviceAnswer
 from scada.model.errors import LinkError
 from scada.model.event import EventKind
@@ -38,13 +42,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What execution needs of the desk and the world. ``check`` judges everything again at this moment."""
+    """What execution needs of the desk and the world. ``check`` judges everything again at this moment; ``begun`` is
+    told right before the frame leaves."""
 
     links: CommandLinks
     view: ImageView
     take: Callable[[SampleArray], None]
     check: Callable[[Course], Decision]
-    journal: Callable[[str, Mapping[str, Any]], None]
+    journal: JournalWriter
+    begun: Callable[[Course], None]
     alarm: Callable[[EventKind, str, str], None]
     tenure: Tenure
     policy: Policy
@@ -55,75 +61,70 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Execution:
-    """Carries commands out, one at a time among stations a line joins: two at once could undo each other's checks."""
+    """Carries commands out, one at a time among stations a line joins: two at once could undo each other's checks.
+
+    A station is spoken to about one command at a time: between the checks and the frame nothing waits for a turn.
+    """
 
     world: Surroundings
     _busy: dict[str, str] = field(default_factory=dict)
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def select(self, course: Course) -> Refusal | None:
         """Select at the device, if it wants that: the refusal, or None when it holds the selection."""
-        each, link = course.each, self.world.links.of(course.each.station.code)
-        if link.select_timeout_s(each.link_name) is None or course.device_selected:
-            return None
-        try:
-            answer = await link.select(each.link_name, wire_action(course))
-        except LinkError as error:
-            return Refusal(
-                AddCause.ABORTED_BY_COMMUNICATION_LOSS,
-                f"{each.station.code} lost while selecting, nothing moved: {error}",
-            )
-        self.world.journal("device", {"id": course.id, "step": "select", **answer_report(answer)})
-        if answer.refused is not None:
-            return _said_no(course, answer, "select")
-        course.device_selected = True
-        return None
+        async with self._turn(course):
+            return await self._select(course)
 
     async def withdraw(self, course: Course) -> None:
         """Withdraw the device's selection; when that fails it ends by itself."""
         if not course.device_selected:
             return
         course.device_selected = False
+        link = self.world.links.of(course.each.station.code)
         try:
-            answer = await self.world.links.of(course.each.station.code).cancel(course.each.link_name)
-            self.world.journal("device", {"id": course.id, "step": "cancel", **answer_report(answer)})
+            async with self._turn(course):
+                answer = await link.cancel(course.each.link_name)
+            self.world.journal.ahead("device", {"id": course.id, "step": "cancel", **answer_report(answer)})
         except (LinkError, ChainError) as error:
             log.warning("%s: selection not withdrawn, it ends by itself: %s", course.operation.target, error)
 
     async def execute(self, course: Course) -> None:
         """From selected or approved to the end."""
-        station = course.each.station.code
         if (other := self._in_the_way(course)) is not None:
             sentence = f"{other} is being operated; its neighbourhood must stand still meanwhile"
             await self._refuse(course, (Refusal(AddCause.ONE_OF_N_CONTROL, sentence),))
             return
         if course.each.point_class in SWITCHING:
-            self._busy[course.operation.target] = station
+            self._busy[course.operation.target] = course.each.station.code
+        link = self.world.links.of(course.each.station.code)
         try:
-            await self._execute(course)
+            async with self._turn(course):
+                refusals = await self._send(course, link)
+            if refusals:
+                await self._refuse(course, refusals)
+            elif course.outcome is None:
+                await self._verify(course, link)
         finally:
             self._busy.pop(course.operation.target, None)
 
-    async def _execute(self, course: Course) -> None:
-        each = course.each
-        link = self.world.links.of(each.station.code)
-        refusal = await self._ask_position(course, link)
-        if refusal is None and isinstance(decision := self.world.check(course), Blocked):
-            await self._refuse(course, decision.refusals)
-            return
-        refusal = refusal or await self.select(course)
-        if refusal is not None:
-            await self._refuse(course, (refusal,))
-            return
-        decision = self.world.check(course)
-        if isinstance(decision, Blocked):
-            await self._refuse(course, decision.refusals)
-            return
+    def _turn(self, course: Course) -> asyncio.Lock:
+        return self._turns.setdefault(course.each.station.code, asyncio.Lock())
+
+    async def _send(self, course: Course, link: CommandLink) -> Sequence[Refusal]:
+        """Fresh position, checks, select, checks, frame: what stands against it, or () when the frame left."""
+        if (refusal := await self._ask_position(course, link)) is not None:
+            return (refusal,)
+        if isinstance(decision := self.world.check(course), Blocked):
+            return decision.refusals
+        if (refusal := await self._select(course)) is not None:
+            return (refusal,)
+        if isinstance(decision := self.world.check(course), Blocked):
+            return decision.refusals
         if why := self.world.tenure.why_not():
-            await self._refuse(course, (Refusal(AddCause.BLOCKED_BY_HEALTH, why),))
-            return
+            return (Refusal(AddCause.BLOCKED_BY_HEALTH, why),)
         course.facts = decision.facts
-        course.before = self._shown(each)[0]
-        await self._operate(course, link)
+        course.before = self._shown(course.each)[0]
+        return await self._operate(course, link)
 
     async def _ask_position(self, course: Course, link: CommandLink) -> Refusal | None:
         try:
@@ -135,7 +136,24 @@ class Execution:
             self.world.take(rows)
         return None
 
-    async def _operate(self, course: Course, link: CommandLink) -> None:
+    async def _select(self, course: Course) -> Refusal | None:
+        each, link = course.each, self.world.links.of(course.each.station.code)
+        if link.select_timeout_s(each.link_name) is None or course.device_selected:
+            return None
+        try:
+            answer = await link.select(each.link_name, wire_action(course))
+        except LinkError as error:
+            return Refusal(
+                AddCause.ABORTED_BY_COMMUNICATION_LOSS,
+                f"{each.station.code} lost while selecting, nothing moved: {error}",
+            )
+        self.world.journal.ahead("device", {"id": course.id, "step": "select", **answer_report(answer)})
+        if answer.refused is not None:
+            return _said_no(course, answer, "select")
+        course.device_selected = True
+        return None
+
+    async def _operate(self, course: Course, link: CommandLink) -> Sequence[Refusal]:
         """Journal, token, frame; nothing may be put between the last two."""
         each = course.each
         body = {
@@ -148,24 +166,22 @@ class Execution:
         }
         self.world.journal("execute", body)
         course.advance(Event.EXECUTE, f"{each.target} {course.operation.action}: sent", self.world.clock())
+        self.world.begun(course)
         if why := self.world.tenure.why_not():
-            await self._refuse(course, (Refusal(AddCause.BLOCKED_BY_HEALTH, f"nothing was sent: {why}"),))
-            return
+            return (Refusal(AddCause.BLOCKED_BY_HEALTH, f"nothing was sent: {why}"),)
         try:
             answer = await link.operate(each.link_name, wire_action(course))
         except AnswerLost as error:
             self._lose(course, f"{each.station.code} lost after the order was sent: {error}")
-            return
+            return ()
         except LinkError as error:
             sentence = f"{each.station.code} lost before the order was sent: {error}"
-            await self._refuse(course, (Refusal(AddCause.ABORTED_BY_COMMUNICATION_LOSS, sentence),))
-            return
+            return (Refusal(AddCause.ABORTED_BY_COMMUNICATION_LOSS, sentence),)
         course.device_selected = False
         if answer.refused is not None:
-            await self._refuse(course, (_said_no(course, answer, "operate"),))
-            return
+            return (_said_no(course, answer, "operate"),)
         course.advance(Event.CONFIRM, "the device accepted", self.world.clock())
-        await self._verify(course, link)
+        return ()
 
     async def _verify(self, course: Course, link: CommandLink) -> None:
         """Wait for the position; only what came back counts."""
@@ -180,7 +196,8 @@ class Execution:
         silence = ""
         while True:
             try:
-                rows = await link.return_information(each.link_name)
+                async with self._turn(course):
+                    rows = await link.return_information(each.link_name)
                 silence = ""
             except LinkError as error:
                 rows, silence = None, str(error)
@@ -220,8 +237,19 @@ class Execution:
     def _lose(self, course: Course, sentence: str) -> None:
         course.refusals = (Refusal(AddCause.ABORTED_BY_COMMUNICATION_LOSS, sentence),)
         course.advance(Event.LOSE, sentence, self.world.clock())
-        self.world.alarm(EventKind.OUTCOME_UNKNOWN, course.operation.target, f"{sentence}; not tried again")
+        self._doubt_position(course)
+        told = f"{course.operation}: {sentence}; not tried again"
+        self.world.alarm(EventKind.OUTCOME_UNKNOWN, course.operation.target, told)
         self._outcome(course, sentence)
+
+    def _doubt_position(self, course: Course) -> None:
+        """What was last reported may be wrong by now: until the field reports anew, nothing may rest on it."""
+        point = course.each.command.return_information
+        if point is not None:
+            row = self.world.view.read([point.name]).copy()
+            row["quality"] |= np.uint8(Quality.NOT_TOPICAL)
+            row["cause"] = Cause.SPONTANEOUS
+            self.world.take(row)
 
     async def _refuse(self, course: Course, refusals: Sequence[Refusal]) -> None:
         await self.withdraw(course)

@@ -1,13 +1,14 @@
 """The journal: what was asked, decided, sent and seen, in a hash chain, one segment for each tenure.
 
 The first entry of a segment names the last one of the segment before, so the segments form one chain; signed
-checkpoints bind it to the desk's key. An entry is on the disk when ``append`` returns.
+checkpoints bind it to the desk's key. An entry is on the disk when ``append`` returns, or with the next flush.
 
 Knows segments, checkpoints and how to judge them. Does not know what entries mean, except for the few kinds that carry
 state from one tenure to the next (``recovery``).
 """
 
 import base64
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,12 +27,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from scada.control.message import uuid7
 from scada.control.tenure import Tenure, segment, segments
 from scada.hashchain import GENESIS, ChainError, Entry, HashChain, fault_in, parsed
+from scada.model.ports import Clock
 
 CHECKPOINT_EVERY: Final = 50
 TENURE: Final = "tenure"
 CHECKPOINT: Final = "checkpoint"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,18 @@ class Journal:
         return self._chain.head
 
     def append(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
-        """Add an entry; it is on the disk when this returns. Raises ChainError."""
-        entry = self._chain.append(kind, body, now)
+        """Add an entry; it is on the disk when this returns, with all before it. Raises ChainError."""
+        entry = self.add(kind, body, now)
+        self._chain.flush()
+        return entry
+
+    def flush(self) -> None:
+        """Return once every entry is on the disk. Raises ChainError."""
+        self._chain.flush()
+
+    def add(self, kind: str, body: Mapping[str, Any], now: int) -> Entry:
+        """Add an entry that another will follow at once: it outlives this process, not yet the machine."""
+        entry = self._chain.add(kind, body, now)
         self.last_time = max(self.last_time, now)
         self._since_checkpoint += 1
         if self._since_checkpoint >= CHECKPOINT_EVERY:
@@ -82,15 +97,51 @@ class Journal:
         if self._since_checkpoint == 0:
             return
         signature = self._key.sign(_checkpoint_text(self.token, self.head), ec.ECDSA(hashes.SHA256()))
-        self._chain.append(CHECKPOINT, {"head": self.head, "signature": base64.b64encode(signature).decode()}, now)
+        self._chain.add(CHECKPOINT, {"head": self.head, "signature": base64.b64encode(signature).decode()}, now)
         self._since_checkpoint = 0
 
     def close(self, now: int) -> None:
-        """Sign the end and give the file back."""
+        """Sign the end and give the file back; never raises."""
         try:
             self.checkpoint(now)
+            self._chain.flush()
+        except ChainError as error:
+            log.error("The end of the journal is not signed: %s", error)
         finally:
             self._chain.close()
+
+
+class JournalWriter:
+    """The journal as the desk's parts write to it: at the desk's time. ``last_time`` is the latest time written."""
+
+    def __init__(self, journal: Journal, clock: Clock, last_time: int) -> None:
+        self._journal = journal
+        self._clock = clock
+        self.last_time = last_time
+
+    def __call__(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Write an entry; it is on the disk when this returns, with all before it. Raises ChainError."""
+        self._journal.append(kind, body, self._now())
+
+    def ahead(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Write what the next entry, or ``flush``, takes to the disk. Nothing may leave in between. Raises ChainError.
+
+        A flush takes 1 to 40 ms; on the way to a frame one is enough, right before it.
+        """
+        self._journal.add(kind, body, self._now())
+
+    def flush(self) -> None:
+        """Return once every entry is on the disk. Raises ChainError."""
+        self._journal.flush()
+
+    def number(self) -> str:
+        """A UUIDv7 nobody has used: its random part is the head of the chain."""
+        return uuid7(self._clock(), bytes.fromhex(self._journal.head[:20]))
+
+    def _now(self) -> int:
+        now = self._clock()
+        self.last_time = max(self.last_time, now)
+        return now
 
 
 def journal_key(folder: Path) -> ec.EllipticCurvePrivateKey:

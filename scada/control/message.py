@@ -25,6 +25,7 @@ class Wish(StrEnum):
     TAG = "tag"
     UNTAG = "untag"
     HAND_OVER = "hand_over"
+    ACKNOWLEDGE = "acknowledge"
 
 
 class TagKind(StrEnum):
@@ -38,7 +39,7 @@ class TagKind(StrEnum):
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One signed wish. ``originator`` is the name in the authority table; ``subject`` the message an EXECUTE, CANCEL,
-    UNTAG or HAND_OVER is about, ``to`` the person who gets the tag."""
+    UNTAG or HAND_OVER is about, or the alarm of an ACKNOWLEDGE, ``to`` the person who gets the tag."""
 
     id: str
     do: Wish

@@ -3,8 +3,7 @@
 Knows the pieces and their types. Does not know what is done with them.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scada.control.authority import AuthorityTable
@@ -20,13 +19,15 @@ from scada.model.sample import SampleArray
 from scada.model.station import Station
 from scada.model.switching import Consequences, ImageView, Interlocking, Operation
 
-WhatIfAsked = Callable[[Operation], "asyncio.Future[Consequences]"]
+Foresight = Callable[[], Awaitable[Consequences]]
+WhatIfAsked = Callable[[Operation], Foresight]
+"""Takes the picture of this moment; what it gives works the answer out, when that is wanted."""
 Credentials = Callable[[int], tuple[Trust | None, AuthorityTable]]
 
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """What the desk is made of. ``what_if`` answers from a thread of its own; ``take`` feeds the process image."""
+    """What the desk is made of. ``what_if`` works on a thread of its own; ``take`` feeds the process image."""
 
     stations: Sequence[Station]
     controllables: Mapping[str, Controllable]

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from scada.control.alarms import event_report
 from scada.control.desk import ControlDesk
 from scada.control.jws import MOST_BYTES
 from scada.control.recovery import tag_report
@@ -36,6 +37,7 @@ def control_routes(desk: Desk) -> list[BaseRoute]:
         Route(f"{prefix}/commands/{{id}}", door.command),
         Route(f"{prefix}/tags", door.tags),
         Route(f"{prefix}/events", door.events),
+        Route(f"{prefix}/alarms", door.alarms),
         Route("/api/v1/openapi.json", lambda _: _answer(description())),
     ]
 
@@ -101,11 +103,13 @@ class _Door:
         desk = self._desk()
         if desk is None:
             return _standing_by()
-        events = [
-            {"time": each.time, "kind": str(each.kind), "subject": each.subject, "sentence": each.sentence}
-            for each in desk.events
-        ]
-        return _answer({"events": events})
+        return _answer({"events": [event_report(each) for each in desk.alarms.events]})
+
+    async def alarms(self, _: Request) -> Response:
+        desk = self._desk()
+        if desk is None:
+            return _standing_by()
+        return _answer({"alarms": [event_report(each) for each in desk.alarms.unacknowledged.values()]})
 
 
 async def _body(request: Request) -> bytes | None:

@@ -26,14 +26,15 @@ def description() -> dict[str, Any]:
             ),
         },
         "paths": {
-            "/api/v1/control/messages": {"post": _post("Operate, select, execute, cancel, tag, untag, hand over")},
+            "/api/v1/control/messages": {"post": _post("Operate, select, execute, cancel; tags; acknowledge alarms")},
             "/api/v1/control/approvals": {"post": _post("The second signature over a command that waits for it")},
             "/api/v1/control/commands": {"get": _get("Commands under way and the latest ended ones")},
             "/api/v1/control/commands/{id}": {
                 "get": _get("One command; waits for news with steps and wait_s", "id", "steps", "wait_s")
             },
             "/api/v1/control/tags": {"get": _get("All tags: the hand-over list")},
-            "/api/v1/control/events": {"get": _get("The latest events, alarms among them")},
+            "/api/v1/control/events": {"get": _get("The latest alarms, acknowledged or not")},
+            "/api/v1/control/alarms": {"get": _get("Alarms nobody has acknowledged yet")},
         },
         "components": {"schemas": schemas},
     }

@@ -20,8 +20,9 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event; ``time`` in µs since 1970 UTC, ``subject`` what it is about (``TN01/471``)."""
+    """One event; ``time`` in µs since 1970 UTC, ``subject`` what it is about (``TN01/471``), ``id`` a UUIDv7."""
 
+    id: str
     time: int
     kind: EventKind
     subject: str

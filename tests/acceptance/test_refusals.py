@@ -18,16 +18,20 @@ from scada.clock import now_us
 from scada.control.authority import AuthorityTable
 from scada.control.journal import public_key, verify_journal
 from scada.control.jws import countersign, sign
+from scada.control.lifecycle import State
 from scada.control.message import US, TagKind, Wish
+from scada.control.policy import PointClass
+from scada.control.readiness import Controllable
 from scada.model.addcause import AddCause
 from scada.model.event import EventKind
 from scada.model.quality import Quality
+from scada.model.station import CommandKind, CommandPoint
 from scada.model.switching import Action
 from tests.fakes_control import Rig, Trick, rig_at
 
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
-FEEDER, LINE, DISCONNECTOR = "TN01/471", "TN01/171", "TN01/171-7"
+FEEDER, LINE, DISCONNECTOR, COUPLER = "TN01/471", "TN01/171", "TN01/171-7", "TN01/112"
 Answer = dict[str, Any]
 Attempt = Callable[[Rig], Awaitable[Answer]]
 
@@ -343,7 +347,100 @@ async def local_mode_in_doubt(rig: Rig) -> Answer:
     return await rig.operate(FEEDER, Action.OPEN)
 
 
+# -- synchrocheck: TN02 to TN06 hang on the supply of TN03 alone, everything else on those of TN10 and TN17
+
+
+def two_islands(rig: Rig, *more: str) -> None:
+    for station, breaker in (("TN03", "174"), ("TN05", "173"), ("TN06", "173"), *(each.split("/") for each in more)):
+        rig.show(f"{station}/{breaker}/{breaker}.position", 1.0)
+
+
+@case("two islands the relay does not release (angle)", AddCause.BLOCKED_BY_SYNCHROCHECK, "release of TN01/171 is not")
+async def islands_not_released(rig: Rig) -> Answer:
+    two_islands(rig, "TN01/171")
+    rig.show("TN01/171/synchrocheck_released", 0.0)
+    return await rig.operate(LINE, Action.CLOSE)
+
+
+@case("two islands of different frequency", AddCause.BLOCKED_BY_SYNCHROCHECK, "Hz, more than 0.1 Hz")
+async def islands_of_two_frequencies(rig: Rig) -> Answer:
+    two_islands(rig, "TN01/171")
+    rig.show("TN01/171/frequency", 49.6)
+    return await rig.operate(LINE, Action.CLOSE)
+
+
+@case("two islands of different voltage, at a coupler", AddCause.BLOCKED_BY_SYNCHROCHECK, "kV, more than 11.0 kV")
+async def islands_of_two_voltages(rig: Rig) -> Answer:
+    two_islands(rig, "TN01/173", COUPLER)
+    rig.show("TN01/TD/TUC11.voltage_l12", 98.0)
+    return await rig.operate(COUPLER, Action.CLOSE)
+
+
+@case("two islands, the frequency of one unknown", AddCause.BLOCKED_BY_SYNCHROCHECK, "is not known for synchrocheck")
+async def islands_of_unknown_frequency(rig: Rig) -> Answer:
+    two_islands(rig, "TN01/171")
+    rig.show("TN01/171/frequency", quality=Quality.NOT_TOPICAL)
+    return await rig.operate(LINE, Action.CLOSE)
+
+
 # -- interlocking
+
+
+def with_drive(rig: Rig, name: str) -> str:
+    """The shipped stations earth by hand: here one of their earthing switches has a motor."""
+    device = next(each for each in rig.station.devices if each.name == name)
+    kind = CommandKind.DOUBLE_COMMAND
+    command = CommandPoint(f"{name}.operate", name, kind, select=True, return_information=device.position)
+    each = Controllable(rig.station, device.bay, command, device, PointClass.EARTHING_SWITCH, ())
+    rig.desk._parts.controllables[each.target] = each  # type: ignore[index]  # a dict
+    return each.target
+
+
+@case("an earthing switch at a live line", AddCause.BLOCKED_BY_INTERLOCKING, "TN01/171:line is energised")
+async def earth_at_live_line(rig: Rig) -> Answer:
+    return await rig.operate(with_drive(rig, "171-76"), Action.CLOSE)
+
+
+def isolated_line(rig: Rig) -> None:
+    """Line 171 open at both ends, by position."""
+    for station in ("TN01", "TN02"):
+        for device in ("171", "171-1", "171-7"):
+            rig.show(f"{station}/171/{device}.position", 1.0)
+
+
+@case("an earthing switch where a voltage is measured", AddCause.BLOCKED_BY_INTERLOCKING, "is not dead")
+async def earth_under_voltage(rig: Rig) -> Answer:
+    isolated_line(rig)
+    return await rig.operate(with_drive(rig, "171-76"), Action.CLOSE)
+
+
+@case("an earthing switch where no voltage proves it dead", AddCause.BLOCKED_BY_INTERLOCKING, "is not proven dead")
+async def earth_unproven(rig: Rig) -> Answer:
+    isolated_line(rig)
+    for station in ("TN01", "TN02"):
+        for phases in ("l12", "l23", "l31"):
+            rig.show(f"{station}/171/voltage_{phases}", 0.0, Quality.INVALID)
+    return await rig.operate(with_drive(rig, "171-76"), Action.CLOSE)
+
+
+@case("the last tap", AddCause.STEP_LIMIT, "last step")
+async def last_tap(rig: Rig) -> Answer:
+    rig.show("TN01/T1/oltc_automatic", 0.0)
+    rig.show("TN01/T1/tap_position", 19.0)
+    return await rig.operate("TN01/T1", Action.RAISE)
+
+
+@case("a neighbour under way", AddCause.ONE_OF_N_CONTROL, "its neighbourhood must stand still")
+async def neighbour_under_way(rig: Rig) -> Answer:
+    rig.proxy.expect(operate=Trick.LIE)
+    first = await rig.approve(await rig.submit("dispatcher-1", "TN01/473", Action.OPEN))
+    course = rig.desk.courses[first["id"]]
+    while course.state is not State.CONFIRMED:
+        await course.changed.wait()
+    answer = await rig.operate(FEEDER, Action.OPEN)
+    await rig.ended(first)
+    await rig.desk._parts.links.of("TN01").cancel("TN01/473/473.operate")
+    return answer
 
 
 @case("a disconnector under load", AddCause.BLOCKED_BY_INTERLOCKING, "is not interrupted")
@@ -486,11 +583,11 @@ async def lost_between(rig: Rig) -> Answer:
             link._client.close()  # type: ignore[attr-defined]  # the connection dies unseen
         return decision
 
-    rig.desk._execution.world = replace(rig.desk._execution.world, check=check_and_cut)
+    rig.desk._conduct.execution.world = replace(rig.desk._conduct.execution.world, check=check_and_cut)
     try:
         return await rig.ended(await rig.about(report, Wish.EXECUTE))
     finally:
-        rig.desk._execution.world = replace(rig.desk._execution.world, check=original)
+        rig.desk._conduct.execution.world = replace(rig.desk._conduct.execution.world, check=original)
         await asyncio.sleep(0.1)
         await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
 
@@ -534,7 +631,7 @@ async def negative(rig: Rig) -> Answer:
 async def no_movement(rig: Rig) -> Answer:
     rig.proxy.expect(operate=Trick.LIE)
     answer = await rig.operate(FEEDER, Action.OPEN)
-    assert rig.desk.events[-1].kind is EventKind.FAIL_TO_OPERATE
+    assert rig.desk.alarms.events[-1].kind is EventKind.FAIL_TO_OPERATE
     await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
     return answer
 
@@ -668,7 +765,7 @@ async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig) -> None:
     rig.refresh()
     rig.desk.observe(rig.show("TN01/472/472.position", 2.0))
     rig.desk.observe(rig.show("TN01/472/472.position", 1.0))
-    event = rig.desk.events[-1]
+    event = rig.desk.alarms.events[-1]
     assert (event.kind, event.sentence) == (
         EventKind.MOVED_WITHOUT_COMMAND,
         "TN01/472 moved to open without a command",

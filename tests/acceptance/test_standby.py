@@ -66,7 +66,11 @@ async def test_a_desk_killed_around_the_frame_leaves_an_unknown_outcome_and_noth
     assert outcomes(rig) == [
         ("unknown", "the desk ended after the order was sent; whether it was carried out is not known")
     ]
-    assert [each.kind for each in rig.desk.events] == ["outcome unknown"]
+    assert [each.kind for each in rig.desk.alarms.events] == [
+        "emergency override",
+        "control taken over",
+        "outcome unknown",
+    ]
     again = await rig.desk.submit(document)
     assert again["refusals"][0]["sentence"].endswith("was received before")
     await asyncio.sleep(0.3)

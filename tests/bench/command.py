@@ -155,8 +155,8 @@ async def _room(folder: Path, field: RunningField) -> AsyncIterator[Bench]:
         if each.point_class is PointClass.CIRCUIT_BREAKER and each.bay.startswith("47")
     ]
     held.append(bench := Bench(room, image, people, folder, feeders))
-    world = room.desk._execution.world
-    room.desk._execution.world = replace(world, links=_TimedLinks(world.links, bench))  # type: ignore[arg-type]  # same shape
+    world = room.desk._conduct.execution.world
+    room.desk._conduct.execution.world = replace(world, links=_TimedLinks(world.links, bench))  # type: ignore[arg-type]  # same shape
     scans = station_scans(field.stations, field.maps, bench.take, ScanConfig())
     async with room:
         task = asyncio.create_task(scan_stations(scans), name="scan")
@@ -236,7 +236,7 @@ async def _parts(bench: Bench, result: Result) -> None:
     for each in breakers[:60]:
         # On the desk's own thread: the engine behind it wants to stay on one.
         begun = time.perf_counter()
-        await bench.room._ask_what_if(each.operation(Action.OPEN))
+        await bench.room._ask_what_if(each.operation(Action.OPEN))()
         times.append(time.perf_counter() - begun)
     result.figures["what_if_p99_ms"] = _p99(times[2:]) * 1000
     trust, table = bench.room.desk._parts.credentials(now_us())

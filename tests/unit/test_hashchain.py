@@ -1,6 +1,9 @@
 """The hash chain: whatever is done to its file is seen."""
 
+import errno
 import json
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,47 @@ def test_a_line_torn_by_a_crash_is_dropped_and_the_chain_goes_on(chain: Path) ->
     with HashChain(chain) as writer:
         writer.append("stored", {}, 9)
     assert hashchain.verify(chain).entries == 5
+
+
+def test_an_entry_a_full_disk_refuses_leaves_the_chain_whole_and_the_next_one_follows(chain: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with HashChain(chain) as writer:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (chain.stat().st_size + 40, limits[1]))
+        try:
+            with pytest.raises(ChainError, match="cannot be written: File too large"):
+                writer.append("stored", {}, 9)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert hashchain.verify(chain).entries == 4
+        writer.append("stored", {}, 10)
+    assert hashchain.verify(chain) == hashchain.ChainVerdict(5, writer.head)
+
+
+def test_a_chain_whose_flush_failed_takes_nothing_more(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with HashChain(chain) as writer:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", refuse)
+            with pytest.raises(ChainError, match="flushed to the disk"):
+                writer.append("stored", {}, 9)
+        with pytest.raises(ChainError, match="flushed to the disk"):
+            writer.add("stored", {}, 10)
+    assert hashchain.verify(chain).intact
+
+
+def test_an_added_entry_is_in_the_file_at_once_and_on_the_disk_with_the_next_flush(
+    chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _: flushed.append(hashchain.verify(chain).entries))
+    with HashChain(chain) as writer:
+        writer.add("stored", {}, 9)
+        assert (hashchain.verify(chain).entries, flushed) == (5, [])
+        writer.append("stored", {}, 10)
+        writer.flush()
+    assert flushed == [6]
 
 
 def test_a_second_writer_is_refused(chain: Path) -> None:
