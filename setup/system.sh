@@ -176,8 +176,8 @@ system_step() {
     # Another Python may be chosen later; the distribution's needs this package to make an environment.
     /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     # For the tests: another implementation of Modbus, of PDF signatures and of X.509 judge ours from outside; SoftHSM is
-    # a token (PKCS#11) without the hardware.
-    mapfile -t -O "${#missing[@]}" missing < <(missing_of libmodbus5 poppler-utils openssl softhsm2)
+    # a token (PKCS#11) without the hardware; shellcheck judges these scripts.
+    mapfile -t -O "${#missing[@]}" missing < <(missing_of libmodbus5 poppler-utils openssl softhsm2 shellcheck)
     if [[ -n $postgres ]] && ((${#missing[@]} == 0)); then
         say "system packages: PostgreSQL $postgres with TimescaleDB, Mosquitto: there"
         return
