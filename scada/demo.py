@@ -24,10 +24,11 @@ from scada.files import Installation
 from scada.hmi.overview import overview, overview_line
 from scada.hmi.processes import Process, processes
 from scada.hmi.screen import Screen
+from scada.hmi.summarywords import summary_words
 from scada.model.errors import GridScadaError, ServicesDown
 from scada.services import supervisor
 from scada.services.endpoints import Endpoints, Role
-from scada.summary import Summary, words
+from scada.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Demo:
         with History(endpoints.postgres_reader_dsn, asker="scada demo") as history:
             summary = summarise(course, before, history, self._config.var, self._truth_file)
         (self._folder / "summary.json").write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
-        for line in words(summary):
+        for line in summary_words(summary, self._config.language):
             self._screen.say(line)
         return summary
 
@@ -232,7 +233,8 @@ class Demo:
         self._seen = processes(self._config.var)
         elapsed_s = time.monotonic() - self._started
         self._screen.show(
-            overview(self._config.name, self._seen, elapsed_s, self._notices), overview_line(self._seen, elapsed_s)
+            overview(self._config.name, self._seen, elapsed_s, self._notices, self._config.language),
+            overview_line(self._seen, elapsed_s, self._config.language),
         )
 
     def _course(self) -> Course:

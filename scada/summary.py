@@ -124,23 +124,3 @@ def faults_of_endings(unclean: Mapping[str, str], silent: Iterable[str]) -> list
     """
     faults = [f"{name} did not end cleanly: {how}" for name, how in unclean.items()]
     return faults + [f"{name} left no last state; its own figures are unknown" for name in silent]
-
-
-def words(summary: Summary) -> list[str]:
-    """The summary as sentences for a person."""
-    of_them_revised = f", {summary.readings_revised:,} of the stored as revisions" if summary.readings_revised else ""
-    lines = [
-        f"{summary.stations_up} of {summary.stations} stations up, {summary.points:,} points: "
-        f"{summary.samples_stored:,} samples stored, {summary.samples_in_database:,} more in the database.",
-        f"{summary.meters_heard:,} of {summary.meters:,} meters heard: "
-        f"{summary.readings_received:,} readings received = {summary.readings_stored:,} stored + "
-        f"{summary.readings_duplicate:,} duplicate + {summary.readings_rejected:,} rejected{of_them_revised}; "
-        f"{summary.readings_in_database:,} more in the database, longest lag {summary.max_lag_s:.1f} s.",
-    ]
-    restarted = [f"{name} {count} times" for name, count in summary.restarts.items() if count]
-    if restarted:
-        lines.append(f"Started again after a crash: {', '.join(restarted)}.")
-    if not summary.complete:
-        lines.append("Ended before every station was up and every meter heard.")
-    lines += [f"DOES NOT ADD UP: {fault}." for fault in summary.faults] or ["Everything adds up; nothing was lost."]
-    return lines

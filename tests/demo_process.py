@@ -68,7 +68,7 @@ class House:
         self.config_file = folder / "config.toml"
         only = ", ".join(f'"{code}"' for code in stations)
         places = f'[stations]\nfolder = "{SOURCE / "substations"}"\nonly = [{only}]\n'
-        self.config_file.write_text(f'name = "test house"\n{places}{more}', encoding="utf-8")
+        self.config_file.write_text(f'name = "test house"\nlanguage = "en"\n{places}{more}', encoding="utf-8")
 
     @property
     def config(self) -> Config:

@@ -1,7 +1,7 @@
 """``scada history``: what the historian knows of a point, at the level that suits the span."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,6 +17,7 @@ from scada.commands.looking import NotKnown, nearest_point
 from scada.config import Config
 from scada.files import load_installation
 from scada.hmi.course import course_csv, course_plot, course_table
+from scada.hmi.language import say
 from scada.hmi.rolluplist import rollup_csv, rollup_plot, rollup_table
 from scada.hmi.screen import paper
 from scada.hmi.words import quality_words, time_words, value_words
@@ -73,7 +74,7 @@ def history(
     if form == "csv":
         typer.echo(course_csv(found, course), nl=False)
     elif form == "plot":
-        typer.echo(course_plot(found, course, config.time_zone))
+        typer.echo(course_plot(found, course, config.language, config.time_zone))
     else:
         paper().print(course_table(found, course, config.language, config.time_zone))
 
@@ -91,7 +92,7 @@ def _tell_rollups(dsn: str, point: Point, level: Level, begin: int, now: int, co
     if form == "csv":
         typer.echo(rollup_csv(point, level, rows), nl=False)
     elif form == "plot":
-        typer.echo(rollup_plot(point, rows, config.time_zone))
+        typer.echo(rollup_plot(point, rows, config.language, config.time_zone))
     else:
         paper().print(rollup_table(point, level, rows, config.language, config.time_zone))
 
@@ -107,11 +108,14 @@ def _tell_value_at(dsn: str, point: Point, moment: int, config: Config) -> None:
         raise NotKnown(f"{point.name}: no sample within a day before {time_words(moment, config.time_zone)}")
     row = told[0]
     basis = course[course["time"] <= moment][-1]
+
+    def told_as(of: Any) -> str:
+        value = value_words(point, float(of["value"]), config.language)
+        return f"{value}, {quality_words(int(of['quality']), config.language)}"
+
+    then, since = (time_words(each, config.time_zone) for each in (moment, int(basis["time"])))
     typer.echo(
-        f"{point.name} at {time_words(moment, config.time_zone)}: "
-        f"{value_words(point, float(row['value']), config.language)}, {quality_words(int(row['quality']))} "
-        f"(sample of {time_words(int(basis['time']), config.time_zone)}: "
-        f"{value_words(point, float(basis['value']), config.language)}, {quality_words(int(basis['quality']))})"
+        say("{} at {}: {} (sample of {}: {})", config.language, point.name, then, told_as(row), since, told_as(basis))
     )
 
 

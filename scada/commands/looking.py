@@ -12,7 +12,9 @@ from rich.table import Table
 
 from scada.commands.context import FAILED, config_of, config_path, told_failures
 from scada.commands.verify import verify
+from scada.config import Config
 from scada.files import Installation, load_installation
+from scada.hmi.language import say
 from scada.hmi.overview import figures, station_line
 from scada.hmi.processes import Process, ask, processes
 from scada.hmi.screen import paper
@@ -46,7 +48,7 @@ def status(context: typer.Context, *, as_json: Json = False) -> None:
         }
         typer.echo(msgspec.json.encode(body).decode())
     else:
-        _print_status(config.name, services, running)
+        _print_status(config, services, running)
     if missing:
         raise typer.Exit(FAILED)
 
@@ -72,10 +74,11 @@ def points(
         return
     out = paper()
     out.print(point_list(found, installation.config.language))
-    out.print(
-        f"{found.code} {found.title_vi}: {len(found.points)} points, {found.endpoint.protocol.value}; "
-        f"{len(found.derived)} computed"
+    language = installation.config.language
+    counts = say(
+        "{} points, {}; {} computed", language, len(found.points), found.endpoint.protocol.value, len(found.derived)
     )
+    out.print(f"{found.code} {found.title_vi if language == 'vi' else found.title_en}: {counts}")
 
 
 def watch(
@@ -142,16 +145,20 @@ def _watch_until_stopped(installation: Installation, station: Station, known: Ma
                 return
 
 
-def _print_status(name: str, services: Sequence[ServiceStatus], running: Sequence[Process]) -> None:
-    out = paper()
-    out.print(name, style="bold")
+def _print_status(config: Config, services: Sequence[ServiceStatus], running: Sequence[Process]) -> None:
+    out, language = paper(), config.language
+    out.print(config.name, style="bold")
     for service in services:
         colour = "green" if service.state is State.ANSWERING else "red"
-        out.print(f"  {service.name:9} [{colour}]{service.state.value}[/] {service.address} {service.detail}")
+        out.print(
+            f"  {service.name:9} [{colour}]{say(service.state.value, language)}[/] {service.address} {service.detail}"
+        )
     for each in running:
-        out.print(f"  {each.name:9} " + ("[green]running[/]" if each.state else f"[red]{each.why}[/]"))
+        out.print(
+            f"  {each.name:9} " + (f"[green]{say('running', language)}[/]" if each.state else f"[red]{each.why}[/]")
+        )
     states = {each.name: each.state for each in running}
-    for label, value in figures(states):
-        out.print(f"  {label:15} {value}", markup=False)
+    for label, value in figures(states, language):
+        out.print(f"  {label:18} {value}", markup=False)
     if (line := station_line(states.get("run"))) is not None:
         out.print(line)

@@ -18,6 +18,7 @@ from scada.commands.context import FAILED, config_path, told_failures
 from scada.commands.duration import NotASpan, seconds_of
 from scada.commands.looking import NotKnown
 from scada.files import Installation, load_installation
+from scada.hmi.language import say
 from scada.hmi.processes import ask
 from scada.hmi.screen import paper
 from scada.hmi.words import quality_words, time_words, value_words
@@ -82,17 +83,19 @@ def overrides(context: typer.Context) -> None:
         config = installation.config
         rows = ask(config.var, "run", "/api/v1/state")["overrides"]
     known = {each.name: each for station in installation.province.stations for each in station.shown_points}
-    table = Table("point", "", "shown", "field says", "since", "until", "by", "why", box=None)
+    headings = ("point", "", "shown", "field says", "since", "until", "by", "why")
+    table = Table(*(say(each, config.language) for each in headings), box=None)
     for row in rows:
         found = known[row["point"]]
-        field = f"{value_words(found, row['field_value'], config.language)} ({quality_words(row['field_quality'])})"
+        doubt = quality_words(row["field_quality"], config.language)
+        field = f"{value_words(found, row['field_value'], config.language)} ({doubt})"
         table.add_row(
             row["point"],
             row["action"],
             value_words(found, row["value"], config.language),
             field,
             time_words(row["time"], config.time_zone),
-            time_words(row["until"], config.time_zone) if row["until"] else "released",
+            time_words(row["until"], config.time_zone) if row["until"] else say("released", config.language),
             row["originator"],
             row["why"],
         )

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from historian.migrate import migrate
 from scada.commands.context import FAILED, config_of, told_failures
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.services import supervisor
 from scada.services.endpoints import State
@@ -39,13 +40,14 @@ def status(context: typer.Context) -> None:
 
 def _print_status(context: typer.Context) -> None:
     with told_failures():
-        services = supervisor.status(config_of(context))
-    table = Table("service", "state", "address", "pid", "", box=None)
+        config = config_of(context)
+        services = supervisor.status(config)
+    table = Table(*(say(each, config.language) for each in ("service", "state", "address", "pid", "")), box=None)
     for each in services:
         colour = "green" if each.state is State.ANSWERING else "red"
         table.add_row(
             each.name,
-            f"[{colour}]{each.state.value}[/]",
+            f"[{colour}]{say(each.state.value, config.language)}[/]",
             each.address,
             "" if each.pid is None else str(each.pid),
             each.detail,

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from historian.history import PointHistory
 from scada.clock import local
-from scada.hmi.words import quality_words, time_words, title, value_words
-from scada.model.cause import Cause
+from scada.hmi.language import say
+from scada.hmi.words import cause_words, quality_words, time_words, title, value_words
 from scada.model.point import Point
 from scada.model.quality import Quality
 
@@ -22,21 +22,22 @@ PLOT_WIDTH, PLOT_HEIGHT = 100, 24
 
 def course_table(point: Point, found: PointHistory, language: str, zone: str) -> Table:
     """Every sample, after the value that was in force before the first."""
-    table = Table("time", "value", "quality", "cause", title=f"{point.name}  {title(point, language)}", box=None)
+    headings = [say(each, language) for each in ("time", "value", "quality", "cause")]
+    table = Table(*headings, title=f"{point.name}  {title(point, language)}", box=None)
     for row in found.in_force:
         table.add_row(
             time_words(int(row["time"]), zone),
             value_words(point, float(row["value"]), language),
-            quality_words(int(row["quality"])),
-            "in force before",
+            quality_words(int(row["quality"]), language),
+            say("in force before", language),
             style="dim",
         )
     for row in found.samples:
         table.add_row(
             time_words(int(row["time"]), zone),
             value_words(point, float(row["value"]), language),
-            quality_words(int(row["quality"])),
-            Cause(int(row["cause"])).name.lower(),
+            quality_words(int(row["quality"]), language),
+            cause_words(int(row["cause"]), language),
         )
     return table
 
@@ -62,7 +63,7 @@ def course_csv(point: Point, found: PointHistory) -> str:
     return out.getvalue()
 
 
-def course_plot(point: Point, found: PointHistory, zone: str) -> str:
+def course_plot(point: Point, found: PointHistory, language: str, zone: str) -> str:
     """The valid samples as steps, because a value reported by exception holds until the next report.
 
     A sentence when there is nothing to draw.
@@ -70,7 +71,7 @@ def course_plot(point: Point, found: PointHistory, zone: str) -> str:
     invalid = Quality.INVALID | Quality.NOT_TOPICAL
     rows = found.samples[(found.samples["quality"] & invalid) == 0]
     if not len(rows):
-        return f"{point.name}: no valid sample in this time"
+        return say("{}: no valid sample in this time", language, point.name)
     times = [int(each) for each in rows["time"]]
     values = [float(each) for each in rows["value"]]
     times = [moment for pair in zip(times, [*times[1:], times[-1]], strict=True) for moment in pair]

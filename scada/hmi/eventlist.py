@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from rich.table import Table
 
-from scada.hmi.words import quality_words, time_words, title, value_words
-from scada.model.cause import Cause
+from scada.hmi.language import say
+from scada.hmi.words import cause_words, quality_words, time_words, title, value_words
 from scada.model.point import Point, PointKind
 from scada.model.statusevent import StatusEventArray
 
@@ -20,7 +20,7 @@ def event_table(points: Mapping[int, Point], events: StatusEventArray, language:
     """Events in their order, with the source's time and how much later they were received."""
     table = Table(box=None)
     for heading in ("time", "received", "point", "value", "quality", "cause"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(say(heading, language), no_wrap=True)
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for row in events:
         point = points.get(int(row["point"])) or _unknown(int(row["point"]))
@@ -29,8 +29,8 @@ def event_table(points: Mapping[int, Point], events: StatusEventArray, language:
             f"{(int(row['received_at']) - int(row['time'])) / 1e6:+.3f} s",
             point.name,
             value_words(point, float(row["value"]), language),
-            quality_words(int(row["quality"])),
-            Cause(int(row["cause"])).name.lower(),
+            quality_words(int(row["quality"]), language),
+            cause_words(int(row["cause"]), language),
             title(point, language),
             style="yellow" if row["quality"] else "",
         )

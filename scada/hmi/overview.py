@@ -11,17 +11,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from scada.hmi.language import say
 from scada.hmi.processes import Process
 
 State = Mapping[str, Any]
 
 
-def overview(name: str, processes: Sequence[Process], elapsed_s: float, notices: Sequence[str]) -> RenderableType:
+def overview(
+    name: str, processes: Sequence[Process], elapsed_s: float, notices: Sequence[str], language: str
+) -> RenderableType:
     """Everything on about half a screen; ``notices`` are the newest sentences, last one newest."""
     states = {each.name: each.state for each in processes}
     head = Text.assemble((name, "bold"), f"  {_clock(elapsed_s)}")
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for label, value in figures(states):
+    for label, value in figures(states, language):
         table.add_row(label, value)
     silent = [each.why for each in processes if each.state is None]
     rows: list[RenderableType] = [head, table]
@@ -33,32 +36,32 @@ def overview(name: str, processes: Sequence[Process], elapsed_s: float, notices:
     return Group(*rows)
 
 
-def overview_line(processes: Sequence[Process], elapsed_s: float) -> str:
+def overview_line(processes: Sequence[Process], elapsed_s: float, language: str) -> str:
     """The same figures in one line."""
     states = {each.name: each.state for each in processes}
-    return f"{_clock(elapsed_s)}  " + " · ".join(f"{label} {value}" for label, value in figures(states))
+    return f"{_clock(elapsed_s)}  " + " · ".join(f"{label} {value}" for label, value in figures(states, language))
 
 
-def figures(states: Mapping[str, State | None]) -> Iterable[tuple[str, str]]:
+def figures(states: Mapping[str, State | None], language: str) -> Iterable[tuple[str, str]]:
     """Label and value of every figure that is known now."""
     run, collect, jobs = states.get("run"), states.get("collect"), states.get("jobs")
     if run is not None:
         stations, samples = run["stations"], run["samples"]
         up = sum(each["state"] == "up" for each in stations)
-        yield "stations up", f"{up}/{len(stations)}"
-        yield "points/s", f"{sum(each['points_per_s'] for each in stations):,.0f} of {run['points']:,} points"
-        yield "samples stored", f"{samples['stored']:,}{_held(samples)}"
+        yield say("stations up", language), f"{up}/{len(stations)}"
+        per_s = sum(each["points_per_s"] for each in stations)
+        yield say("points/s", language), f"{per_s:,.0f} {say('of {} points', language, format(run['points'], ','))}"
+        yield say("samples stored", language), f"{samples['stored']:,}{_held(samples, language)}"
     if collect is not None:
         readings = collect["readings"]
-        yield "meters heard", f"{readings['meters_heard']:,}/{readings['meters_registered']:,}"
+        yield say("meters heard", language), f"{readings['meters_heard']:,}/{readings['meters_registered']:,}"
         rejected = sum(readings["rejected"].values())
-        yield (
-            "readings",
-            f"{readings['stored']:,} stored, {readings['duplicate']:,} duplicate, {rejected:,} rejected",
-        )
-        yield "lag", f"{readings['lag_s']:.1f} s (longest {readings['max_lag_s']:.1f} s)"
+        counts = (f"{each:,}" for each in (readings["stored"], readings["duplicate"], rejected))
+        yield say("readings", language), say("{} stored, {} duplicate, {} rejected", language, *counts)
+        lags = (f"{readings[each]:.1f}" for each in ("lag_s", "max_lag_s"))
+        yield say("lag", language), say("{} s (longest {} s)", language, *lags)
     if jobs is not None:
-        yield "jobs", "active" if jobs["active"] else "standby"
+        yield say("jobs", language), say("active" if jobs["active"] else "standby", language)
 
 
 def station_line(run: State | None) -> Text | None:
@@ -72,8 +75,12 @@ def station_line(run: State | None) -> Text | None:
     return line
 
 
-def _held(samples: State) -> str:
-    held = [f"{samples[name]:,} {name}" for name in ("spooled", "waiting", "rejected", "dropped") if samples[name]]
+def _held(samples: State, language: str) -> str:
+    held = [
+        f"{samples[name]:,} {say(name, language)}"
+        for name in ("spooled", "waiting", "rejected", "dropped")
+        if samples[name]
+    ]
     trouble = [samples["last_error"]] if samples["last_error"] else []
     return "".join(f", {each}" for each in held + trouble)
 

@@ -15,7 +15,8 @@ from importlib.resources import files
 import typst
 
 from scada.clock import local
-from scada.hmi.words import quality_words, time_words
+from scada.hmi.words import time_words
+from scada.model.quality import Quality
 from scada.model.station import Station
 from scada.pointtest import PointVerdict, Verdict
 
@@ -50,7 +51,7 @@ def report_csv(frame: Frame, verdicts: Sequence[PointVerdict]) -> str:
                 each.tried,
                 f"{each.expected:g}",
                 f"{each.seen.value:g}",
-                quality_words(each.seen.quality),
+                Quality(each.seen.quality).label,
                 time_words(each.time, frame.zone),
                 frame.tester,
                 each.why,

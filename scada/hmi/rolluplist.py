@@ -13,6 +13,7 @@ from rich.table import Table
 
 from historian.history import PointHistory
 from scada.hmi.course import course_plot
+from scada.hmi.language import say
 from scada.hmi.words import quality_words, time_words, title
 from scada.model.cause import Cause
 from scada.model.point import Point
@@ -24,16 +25,17 @@ _FIGURES = ("minimum", "maximum", "mean", "weighted_mean", "last")
 
 def rollup_table(point: Point, level: Level, rows: RollupArray, language: str, zone: str) -> Table:
     """One line for each bucket in which the point was reported; empty where nothing was valid."""
-    heading = f"{point.name}  {title(point, language)}, {point.unit or 'no unit'}, by {level.value}"
-    table = Table("from", "min", "max", "mean", "mean by time", "last", "samples", "valid s", "worst quality", box=None)
-    table.title = heading
+    unit, by = point.unit or say("no unit", language), say("by {}", language, say(level.value, language))
+    headings = ("from", "min", "max", "mean", "mean by time", "last", "samples", "valid s", "worst quality")
+    table = Table(*(say(each, language) for each in headings), box=None)
+    table.title = f"{point.name}  {title(point, language)}, {unit}, {by}"
     for row in rows:
         table.add_row(
             time_words(int(row["time"]), zone),
             *(_figure(float(row[name])) for name in _FIGURES),
             str(int(row["count"])),
             f"{float(row['valid_s']):.0f}",
-            quality_words(int(row["quality"])),
+            quality_words(int(row["quality"]), language),
         )
     return table
 
@@ -51,12 +53,12 @@ def rollup_csv(point: Point, level: Level, rows: RollupArray) -> str:
     return out.getvalue()
 
 
-def rollup_plot(point: Point, rows: RollupArray, zone: str) -> str:
+def rollup_plot(point: Point, rows: RollupArray, language: str, zone: str) -> str:
     """The mean by time as a curve."""
     told = rows[~np.isnan(rows["weighted_mean"])]
     ids = np.full(len(told), point.id, dtype=np.int32)
     course = samples(ids, told["time"], told["weighted_mean"], 0, Cause.REQUEST)
-    return course_plot(point, PointHistory(point.id, no_samples(), course), zone)
+    return course_plot(point, PointHistory(point.id, no_samples(), course), language, zone)
 
 
 def _figure(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from scada.hmi.language import say
 from scada.hmi.words import quality_words, time_words, title, value_words
 from scada.model.point import Point
 from scada.model.station import Station
@@ -17,13 +18,13 @@ def point_list(station: Station, language: str) -> Table:
     """Every point of the station as its files describe it."""
     table = Table(box=None)
     for heading in ("id", "point", "kind", "unit", "deadband", "low", "high"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(say(heading, language), no_wrap=True)
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for point in station.shown_points:
         table.add_row(
             str(point.id),
             point.name,
-            point.kind.value,
+            say(point.kind.value, language),
             point.unit,
             _limit(point.deadband or None),
             _limit(point.low),
@@ -44,7 +45,7 @@ def present_values(
     """Present values; names in ``changed`` are marked, doubtful ones coloured."""
     table = Table(box=None)
     for heading in ("point", "value", "quality", "time"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(say(heading, language), no_wrap=True)
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for row in rows:
         point = points[row["name"]]
@@ -52,7 +53,7 @@ def present_values(
         table.add_row(
             point.name,
             value_words(point, row["value"], language),
-            quality_words(row["quality"]),
+            quality_words(row["quality"], language),
             time_words(row["time"], zone),
             title(point, language),
             style="yellow" if doubtful else "bold" if row["name"] in changed else "",

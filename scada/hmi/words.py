@@ -1,6 +1,8 @@
 """Values as people read them: positions as words, numbers with units, local time, quality as words."""
 
 from scada.clock import local
+from scada.hmi.language import say
+from scada.model.cause import Cause
 from scada.model.derived import BayState
 from scada.model.point import DoublePoint, Point, PointKind
 from scada.model.quality import Quality
@@ -35,15 +37,20 @@ def value_words(point: Point, value: float, language: str) -> str:
     return f"{number} {point.unit}".rstrip()
 
 
-def quality_words(quality: int) -> str:
+def quality_words(quality: int, language: str) -> str:
     """``good`` or the doubts, joined by a plus sign."""
-    return Quality(quality).label
+    return "+".join(say(each, language) for each in Quality(quality).label.split("+"))
+
+
+def cause_words(cause: int, language: str) -> str:
+    """``spontaneous``."""
+    return say(Cause(cause).name.lower(), language)
 
 
 def time_words(time_us: int, zone: str) -> str:
-    """Local time to the millisecond, ``never`` for 0."""
+    """Local time to the millisecond, a dash for 0: never heard of."""
     if time_us == 0:
-        return "never"
+        return "–"
     moment = local(time_us, zone)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 

@@ -46,8 +46,12 @@ def test_the_table_has_the_value_in_force_and_every_sample() -> None:
     ]
 
 
-def test_the_title_follows_the_language() -> None:
-    assert as_text(COURSE, "vi")[0] == "TN07/171/current_l1 Dòng điện"
+def test_title_and_words_follow_the_language() -> None:
+    assert as_text(COURSE, "vi")[:3] == [
+        "TN07/171/current_l1 Dòng điện",
+        "thời điểm giá trị chất lượng nguyên nhân",
+        "2025-06-01 10:29:00.000 99.50 A tốt hiệu lực từ trước",
+    ]
 
 
 def test_the_csv_is_read_back_value_by_value() -> None:
@@ -67,7 +71,7 @@ def test_the_csv_of_nothing_is_its_heading() -> None:
 
 
 def test_the_curve_spans_the_valid_samples_in_local_time() -> None:
-    curve = course_plot(POINT, COURSE, "Asia/Ho_Chi_Minh")
+    curve = course_plot(POINT, COURSE, "en", "Asia/Ho_Chi_Minh")
     assert "TN07/171/current_l1 A" in curve
     assert "10:30:00" in curve and "10:30:09" in curve
     assert "102.0" in curve
@@ -77,8 +81,8 @@ def test_the_curve_spans_the_valid_samples_in_local_time() -> None:
 
 @pytest.mark.parametrize("found", [NOTHING, PointHistory(1, rows((-1, 1.0, 0, 3)), rows((1, 1.0, 0x80, 3)))])
 def test_a_course_without_a_valid_sample_is_a_sentence(found: PointHistory) -> None:
-    assert course_plot(POINT, found, "UTC") == "TN07/171/current_l1: no valid sample in this time"
+    assert course_plot(POINT, found, "en", "UTC") == "TN07/171/current_l1: no valid sample in this time"
 
 
 def test_a_single_sample_can_be_drawn() -> None:
-    assert "03:30:00" in course_plot(POINT, PointHistory(1, no_samples(), rows((0, 5.0, 0, 3))), "UTC")
+    assert "03:30:00" in course_plot(POINT, PointHistory(1, no_samples(), rows((0, 5.0, 0, 3))), "en", "UTC")

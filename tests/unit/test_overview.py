@@ -59,27 +59,27 @@ def as_text(view: Any) -> str:
 
 
 def test_every_figure_of_all_processes_in_order() -> None:
-    assert list(figures({"run": RUN, "collect": COLLECT, "jobs": JOBS})) == FIGURES
+    assert list(figures({"run": RUN, "collect": COLLECT, "jobs": JOBS}, "en")) == FIGURES
 
 
 def test_a_process_that_is_silent_has_no_figures() -> None:
-    assert list(figures({"run": None, "collect": COLLECT, "jobs": None})) == FIGURES[3:6]
-    assert list(figures({})) == []
+    assert list(figures({"run": None, "collect": COLLECT, "jobs": None}, "en")) == FIGURES[3:6]
+    assert list(figures({}, "en")) == []
 
 
 def test_jobs_that_wait_for_their_turn_are_on_standby() -> None:
-    assert list(figures({"jobs": {"active": False}})) == [("jobs", "standby")]
+    assert list(figures({"jobs": {"active": False}}, "en")) == [("jobs", "standby")]
 
 
 def test_samples_held_back_are_told_with_the_reason() -> None:
     held = {**RUN, "samples": samples(spooled=1_200, waiting=30, rejected=2, dropped=1, last_error="the disk is full")}
-    assert dict(figures({"run": held}))["samples stored"] == (
+    assert dict(figures({"run": held}, "en"))["samples stored"] == (
         "12,345, 1,200 spooled, 30 waiting, 2 rejected, 1 dropped, the disk is full"
     )
 
 
 def test_the_line_for_a_pipe_has_the_time_and_every_figure() -> None:
-    assert overview_line(ALL, 3_725.9) == "1:02:05  " + " · ".join(f"{label} {value}" for label, value in FIGURES)
+    assert overview_line(ALL, 3_725.9, "en") == "1:02:05  " + " · ".join(f"{label} {value}" for label, value in FIGURES)
 
 
 def test_stations_are_coloured_by_their_state() -> None:
@@ -92,7 +92,9 @@ def test_stations_are_coloured_by_their_state() -> None:
 
 def test_the_view_shows_figures_stations_silence_and_notices() -> None:
     silent = process("jobs", None, "scada jobs is not running (no var/run/jobs.json)")
-    text = as_text(overview("Điện lực Thái Nguyên", [*ALL[:2], silent], 61.0, ["postgres had died", "it is back"]))
+    text = as_text(
+        overview("Điện lực Thái Nguyên", [*ALL[:2], silent], 61.0, ["postgres had died", "it is back"], "en")
+    )
     lines = [line.strip() for line in text.splitlines()]
     assert lines[0] == "Điện lực Thái Nguyên  0:01:01"
     assert [line.split("  ")[0] for line in lines[1:7]] == [label for label, _ in FIGURES[:6]]
@@ -100,5 +102,5 @@ def test_the_view_shows_figures_stations_silence_and_notices() -> None:
 
 
 def test_the_view_of_nothing_is_its_heading_and_the_reasons() -> None:
-    lines = as_text(overview("test", [process("run", None, "not running")], 0.0, [])).split()
+    lines = as_text(overview("test", [process("run", None, "not running")], 0.0, [], "en")).split()
     assert lines == ["test", "0:00:00", "not", "running"]

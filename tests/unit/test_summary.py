@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scada.hmi.summarywords import summary_words
 from scada.summary import (
     Stored,
     Summary,
@@ -13,7 +14,6 @@ from scada.summary import (
     faults_of_endings,
     faults_of_readings,
     faults_of_telemetry,
-    words,
 )
 
 TOTALS = TelemetryTotals(offered=100, recovered=10, stored=110)
@@ -147,7 +147,7 @@ def test_every_figure_that_must_be_in_the_summary_is_there() -> None:
 
 
 def test_the_words_of_a_good_demo() -> None:
-    assert words(GOOD) == [
+    assert summary_words(GOOD, "en") == [
         "21 of 21 stations up, 13,215 points: 15,000 samples stored, 15,000 more in the database.",
         "200,000 of 200,000 meters heard: 400,010 readings received = 400,000 stored + 10 duplicate + 0 rejected; "
         "400,000 more in the database, longest lag 1.2 s.",
@@ -159,7 +159,7 @@ def test_the_words_tell_restarts_revisions_an_early_end_and_every_fault() -> Non
     troubled = replace(
         GOOD, restarts={"run": 2, "collect": 0}, readings_revised=7, complete=False, faults=("one", "two")
     )
-    told = words(troubled)
+    told = summary_words(troubled, "en")
     assert ", 7 of the stored as revisions;" in told[1]
     assert told[2:] == [
         "Started again after a crash: run 2 times.",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scada.hmi.words import quality_words, time_words, title, value_words
+from scada.hmi.words import cause_words, quality_words, time_words, title, value_words
 from scada.model.point import DoublePoint, Point, PointKind
 
 
@@ -46,7 +46,7 @@ def test_a_number_has_its_unit(kind: PointKind, unit: str, value: float, words: 
 
 @pytest.mark.parametrize(("octet", "words"), [(0, "good"), (0x40, "not_topical"), (0xC0, "not_topical+invalid")])
 def test_quality_is_told_by_its_doubts(octet: int, words: str) -> None:
-    assert quality_words(octet) == words
+    assert quality_words(octet, "en") == words
 
 
 def test_time_is_local_to_the_millisecond() -> None:
@@ -55,9 +55,14 @@ def test_time_is_local_to_the_millisecond() -> None:
 
 
 def test_a_point_never_heard_of_has_no_time() -> None:
-    assert time_words(0, "UTC") == "never"
+    assert time_words(0, "UTC") == "–"
 
 
 def test_titles_follow_the_language() -> None:
     of = point(PointKind.SINGLE_POINT)
     assert (title(of, "vi"), title(of, "en")) == ("Dòng điện pha A", "Current L1")
+
+
+def test_quality_and_cause_have_vietnamese_words() -> None:
+    assert quality_words(0xC0, "vi") == "không cập nhật+không hợp lệ"
+    assert (cause_words(20, "vi"), cause_words(20, "en")) == ("tổng kiểm tra", "general_interrogation")

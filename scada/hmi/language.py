@@ -1,0 +1,127 @@
+"""What the views say, in both languages; the English words are the key.
+
+Knows headings, states and the words of qualities and causes. Titles of points and stations are in the stations' files.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+VIETNAMESE: Final[Mapping[str, str]] = {
+    # headings
+    "time": "thời điểm",
+    "received": "nhận sau",
+    "point": "điểm đo",
+    "value": "giá trị",
+    "quality": "chất lượng",
+    "cause": "nguyên nhân",
+    "id": "số",
+    "kind": "loại",
+    "unit": "đơn vị",
+    "deadband": "vùng chết",
+    "low": "giới hạn dưới",
+    "high": "giới hạn trên",
+    "from": "từ",
+    "min": "nhỏ nhất",
+    "max": "lớn nhất",
+    "mean": "trung bình",
+    "mean by time": "trung bình theo thời gian",
+    "last": "cuối cùng",
+    "samples": "số mẫu",
+    "valid s": "giây hợp lệ",
+    "worst quality": "chất lượng xấu nhất",
+    "shown": "hiển thị",
+    "field says": "thiết bị báo",
+    "since": "từ lúc",
+    "until": "đến",
+    "by": "người",
+    "why": "lý do",
+    "service": "dịch vụ",
+    "state": "trạng thái",
+    "address": "địa chỉ",
+    "pid": "pid",
+    # kinds of points
+    "single_point": "điểm đơn",
+    "double_point": "điểm kép",
+    "measured_value": "đo lường",
+    "step_position": "nấc phân áp",
+    "integrated_total": "bộ đếm",
+    # what runs
+    "stations up": "trạm kết nối",
+    "points/s": "điểm/s",
+    "of {} points": "trên {} điểm",
+    "samples stored": "mẫu đã lưu",
+    "meters heard": "công tơ có số liệu",
+    "readings": "chỉ số",
+    "{} stored, {} duplicate, {} rejected": "{} đã lưu, {} trùng, {} bị loại",
+    "lag": "độ trễ",
+    "{} s (longest {} s)": "{} s (dài nhất {} s)",
+    "jobs": "tác vụ định kỳ",
+    "active": "đang làm",
+    "standby": "dự phòng",
+    "spooled": "chờ trên đĩa",
+    "waiting": "chờ trong bộ nhớ",
+    "rejected": "bị loại",
+    "dropped": "bị bỏ",
+    "running": "đang chạy",
+    "answering": "đang phục vụ",
+    "stopped": "đã dừng",
+    "silent": "không trả lời",
+    # qualities (IEC 60870-5-101, 7.2.6) and causes (7.2.3)
+    "good": "tốt",
+    "overflow": "tràn",
+    "blocked": "bị khóa",
+    "substituted": "thay thế",
+    "not_topical": "không cập nhật",
+    "invalid": "không hợp lệ",
+    "periodic": "chu kỳ",
+    "background_scan": "quét nền",
+    "spontaneous": "tự phát",
+    "initialized": "khởi động",
+    "request": "theo yêu cầu",
+    "activation": "kích hoạt",
+    "activation_confirmation": "xác nhận kích hoạt",
+    "deactivation": "hủy kích hoạt",
+    "deactivation_confirmation": "xác nhận hủy",
+    "activation_termination": "kết thúc kích hoạt",
+    "return_information_remote": "phản hồi lệnh từ xa",
+    "return_information_local": "phản hồi thao tác tại chỗ",
+    "general_interrogation": "tổng kiểm tra",
+    "counter_interrogation": "chốt bộ đếm",
+    "in force before": "hiệu lực từ trước",
+    # sentences
+    "no unit": "không đơn vị",
+    "by {}": "theo {}",
+    "minute": "phút",
+    "hour": "giờ",
+    "raw": "mẫu gốc",
+    "released": "đã bỏ",
+    "{}: no valid sample in this time": "{}: không có mẫu hợp lệ trong thời gian này",
+    "{} at {}: {} (sample of {}: {})": "{} lúc {}: {} (mẫu lúc {}: {})",
+    "{} points, {}; {} computed": "{} điểm, {}; {} điểm tính toán",
+    # the end of a demo
+    "{} of {} stations up, {} points: {} samples stored, {} more in the database.": (
+        "{} trên {} trạm kết nối, {} điểm: {} mẫu đã lưu, cơ sở dữ liệu thêm {}."
+    ),
+    "{} of {} meters heard: {} readings received = {} stored + {} duplicate + {} rejected{}; "
+    "{} more in the database, longest lag {} s.": (
+        "{} trên {} công tơ có số liệu: {} chỉ số nhận được = {} đã lưu + {} trùng + {} bị loại{}; "
+        "cơ sở dữ liệu thêm {}, độ trễ dài nhất {} s."
+    ),
+    ", {} of the stored as revisions": ", {} trong số đã lưu là bản sửa",
+    "Started again after a crash: {}.": "Đã khởi động lại sau sự cố: {}.",
+    "{} {} times": "{} {} lần",
+    "Ended before every station was up and every meter heard.": (
+        "Kết thúc trước khi mọi trạm kết nối và mọi công tơ có số liệu."
+    ),
+    "DOES NOT ADD UP: {}.": "KHÔNG KHỚP: {}.",
+    "Everything adds up; nothing was lost.": "Mọi con số đều khớp; không mất dữ liệu nào.",
+}
+
+
+def say(english: str, language: str, *values: object) -> str:
+    """``english`` in ``language`` ("vi" or "en"), its places filled with ``values``.
+
+    What has no translation stays English: at three in the morning a foreign word is better than none.
+    """
+    words = VIETNAMESE.get(english, english) if language == "vi" else english
+    return words.format(*values) if values else words
