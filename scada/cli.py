@@ -44,49 +44,61 @@ class Subjects(TyperGroup):
         """The command of this name, loaded if need be."""
         if cmd_name not in LATER:
             return super().get_command(ctx, cmd_name)
-        return typer.main.get_command(import_module(LATER[cmd_name]).app)
+        command = typer.main.get_command(import_module(LATER[cmd_name]).app)
+        command.name = cmd_name
+        command.rich_help_panel = METERING  # type: ignore[attr-defined]  # as typer keeps it for its own
+        return command
 
 
 app = typer.Typer(
     cls=Subjects,
     no_args_is_help=True,
     add_completion=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Control centre of a provincial power company: substations, meters, history.",
 )
-app.add_typer(services.app, name="services")
-app.add_typer(meters.app, name="meters")
-app.add_typer(mapping.app, name="map")
-app.add_typer(control.app, name="control")
-app.add_typer(tagging.app, name="tag")
-app.add_typer(journaling.app, name="journal")
-app.add_typer(orders.app, name="order")
-app.add_typer(reports.app, name="report")
-app.add_typer(pki_cli.app, name="pki")
-app.command()(checking.check)
-for command in (
-    looking.status,
-    looking.points,
-    looking.watch,
-    history.history,
-    events.events,
-    p2p.p2p,
-    overriding.substitute,
-    overriding.block,
-    overriding.release,
-    overriding.overrides,
-    operating.operate,
-    operating.select,
-    operating.execute,
-    operating.cancel,
-    operating.approve,
-    serving.run,
-    serving.collect,
-    serving.jobs,
-    demo,
-):
-    app.command()(command)
+WATCHING, SWITCHING, METERING, FIELD, RUNNING = (
+    "See what goes on",
+    "Operate",
+    "Meters and contracts",
+    "Files and field",
+    "Run the system",
+)
+COMMANDS = {
+    WATCHING: (looking.status, looking.watch, looking.points, events.events, history.history),
+    SWITCHING: (
+        operating.operate,
+        operating.select,
+        operating.execute,
+        operating.approve,
+        operating.cancel,
+        overriding.substitute,
+        overriding.block,
+        overriding.release,
+        overriding.overrides,
+    ),
+    FIELD: (checking.check, p2p.p2p),
+    RUNNING: (demo, serving.run, serving.collect, serving.jobs),
+}
+SUBJECTS = {
+    SWITCHING: {
+        "control": control.app,
+        "tag": tagging.app,
+        "order": orders.app,
+        "journal": journaling.app,
+        "report": reports.app,
+    },
+    METERING: {"meters": meters.app},
+    FIELD: {"map": mapping.app, "pki": pki_cli.app},
+    RUNNING: {"services": services.app},
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+for panel, subjects in SUBJECTS.items():
+    for name, subject in subjects.items():
+        app.add_typer(subject, name=name, rich_help_panel=panel)
 
 
 @app.callback()
@@ -98,7 +110,7 @@ def root(
     """Control centre of a provincial power company: substations, meters, history."""
 
 
-@app.command("version")
+@app.command("version", rich_help_panel=RUNNING)
 def show_version() -> None:
     """Print the version."""
     typer.echo(version("gridscada"))
