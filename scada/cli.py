@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from scada import pki_cli
 from scada.commands import (
     checking,
     control,
@@ -29,7 +28,14 @@ from scada.commands import (
 )
 from scada.commands.demo import demo
 
-LATER = {"contract": "scada.contracts_cli"}
+WATCHING, SWITCHING, METERING, FIELD, RUNNING = (
+    "See what goes on",
+    "Operate",
+    "Meters and contracts",
+    "Files and field",
+    "Run the system",
+)
+LATER = {"contract": ("scada.contracts_cli", METERING), "pki": ("scada.pki_cli", FIELD)}
 """Subjects that are loaded when named: the libraries for PDF and signing take a second, and nobody else should wait."""
 
 
@@ -44,9 +50,10 @@ class Subjects(TyperGroup):
         """The command of this name, loaded if need be."""
         if cmd_name not in LATER:
             return super().get_command(ctx, cmd_name)
-        command = typer.main.get_command(import_module(LATER[cmd_name]).app)
+        module, panel = LATER[cmd_name]
+        command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
-        command.rich_help_panel = METERING  # type: ignore[attr-defined]  # as typer keeps it for its own
+        command.rich_help_panel = panel  # type: ignore[attr-defined]  # as typer keeps it for its own
         return command
 
 
@@ -57,13 +64,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Control centre of a provincial power company: substations, meters, history.",
-)
-WATCHING, SWITCHING, METERING, FIELD, RUNNING = (
-    "See what goes on",
-    "Operate",
-    "Meters and contracts",
-    "Files and field",
-    "Run the system",
 )
 COMMANDS = {
     WATCHING: (looking.status, looking.watch, looking.points, events.events, history.history),
@@ -90,7 +90,7 @@ SUBJECTS = {
         "report": reports.app,
     },
     METERING: {"meters": meters.app},
-    FIELD: {"map": mapping.app, "pki": pki_cli.app},
+    FIELD: {"map": mapping.app},
     RUNNING: {"services": services.app},
 }
 for panel, commands in COMMANDS.items():

@@ -65,8 +65,8 @@ def new(
     tariff: Annotated[str, typer.Option(help="Tariff class.")] = "residential",
     supply_address: Annotated[str, typer.Option(help="Place of supply, if another.")] = "",
     kw: Annotated[int, typer.Option(help="Contracted power.")] = 3,
-    phases: Annotated[int, typer.Option()] = 1,
-    phone: Annotated[str, typer.Option()] = "",
+    phases: Annotated[int, typer.Option(help="1 or 3.")] = 1,
+    phone: Annotated[str, typer.Option(help="Of the customer.")] = "",
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Enter an application."""
@@ -127,7 +127,9 @@ def sign(
     certificate: Annotated[Path | None, typer.Option(help="The certificate of that key.")] = None,
     remote: Annotated[str, typer.Option(help="Address of the buyer's remote signing service.")] = "",
     credential: Annotated[str, typer.Option(help="Credential at that service.")] = "",
-    access_token: Annotated[str, typer.Option(envvar="SCADA_REMOTE_TOKEN")] = "",
+    access_token: Annotated[
+        str, typer.Option(envvar="SCADA_REMOTE_TOKEN", help="For the remote signing service.")
+    ] = "",
     pin: Annotated[str, typer.Option(envvar="SCADA_PIN", help="Of the token or the remote credential.")] = "",
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
@@ -166,7 +168,7 @@ def sign(
 def upload(
     context: typer.Context,
     number: Number,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The PDF the buyer has signed.")],
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Take the document that the buyer signed elsewhere."""

@@ -58,7 +58,7 @@ def list_requests(
 @app.command()
 def verify(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The PDF to verify.")],
     at: At = "",
     as_data: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     buyer_only: Annotated[bool, typer.Option(help="The seller has not signed yet.")] = False,

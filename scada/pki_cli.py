@@ -42,9 +42,11 @@ def init(
 def issue(
     name: Annotated[str, typer.Argument(help="Whom the certificate names.")],
     out: Annotated[Path, typer.Option(help="PKCS#12 file to write.")],
-    passphrase: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="SCADA_PASSPHRASE")],
+    passphrase: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, envvar="SCADA_PASSPHRASE", help="Protects the key file.")
+    ],
     identity: Annotated[str, typer.Option(help="CCCD:… of a person, MST:… of a company.")] = "",
-    organization: Annotated[str, typer.Option()] = "",
+    organization: Annotated[str, typer.Option(help="Organization in the certificate's subject.")] = "",
     profile: Annotated[str, typer.Option(help="signer, dispatcher or service.")] = "signer",
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:

@@ -30,7 +30,9 @@ PERSONS = {
 @app.command()
 def init(
     context: typer.Context,
-    passphrase: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="SCADA_PASSPHRASE")],
+    passphrase: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, envvar="SCADA_PASSPHRASE", help="Protects every key file made.")
+    ],
 ) -> None:
     """Make an authority, four keys and the authority table, for demonstrations and tests."""
     out = Console(soft_wrap=True, highlight=False)

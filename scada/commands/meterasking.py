@@ -56,12 +56,20 @@ def events(
     _ask(context, RequestKind.EVENTS, serial, at, within, Priority.ON_DEMAND, span)
 
 
-def disconnect(context: typer.Context, serial: Annotated[int, typer.Argument()], within: Within = "60s") -> None:
+def disconnect(
+    context: typer.Context,
+    serial: Annotated[int, typer.Argument(help="Serial number of the meter.")],
+    within: Within = "60s",
+) -> None:
     """Cut the supply of one meter."""
     _switch(context, serial, SupplyAction.DISCONNECT, within)
 
 
-def reconnect(context: typer.Context, serial: Annotated[int, typer.Argument()], within: Within = "60s") -> None:
+def reconnect(
+    context: typer.Context,
+    serial: Annotated[int, typer.Argument(help="Serial number of the meter.")],
+    within: Within = "60s",
+) -> None:
     """Give one meter its supply back."""
     _switch(context, serial, SupplyAction.RECONNECT, within)
 

@@ -151,7 +151,11 @@ def run(
 
 
 @app.command()
-def stop(context: typer.Context, number: Number, reason: Annotated[str, typer.Option("--reason")]) -> None:
+def stop(
+    context: typer.Context,
+    number: Number,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")],
+) -> None:
     """Withdraw an order that is not being carried out."""
     with told_failures():
         installation = load_installation(config_path(context))
