@@ -24,11 +24,11 @@ from scada.files import Installation
 from scada.hmi.overview import overview, overview_line
 from scada.hmi.processes import Process, processes
 from scada.hmi.screen import Screen
-from scada.hmi.summarywords import summary_words
 from scada.model.errors import GridScadaError, ServicesDown
 from scada.services import supervisor
 from scada.services.endpoints import Endpoints, Role
 from scada.summary import Summary
+from scada.summarywords import summary_words
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scada.hmi.summarywords import summary_words
 from scada.summary import (
     Stored,
     Summary,
@@ -15,6 +14,7 @@ from scada.summary import (
     faults_of_readings,
     faults_of_telemetry,
 )
+from scada.summarywords import summary_words
 
 TOTALS = TelemetryTotals(offered=100, recovered=10, stored=110)
 GROWN = Stored(
