@@ -98,6 +98,7 @@ class Conduct:
         except ChainError as error:
             why = f"the journal cannot be written: {error}"
             log.error("%s: %s", course.operation, why)
+            await self.execution.withdraw(course)
         except asyncio.CancelledError:
             why = "the desk was stopped"
             raise
