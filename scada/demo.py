@@ -21,6 +21,7 @@ from historian.registry import import_meters
 from scada.children import Child, ChildPlan
 from scada.demo_account import Course, stored, summarise
 from scada.files import Installation
+from scada.hmi.language import say
 from scada.hmi.overview import overview, overview_line
 from scada.hmi.processes import Process, processes
 from scada.hmi.screen import Screen
@@ -101,7 +102,7 @@ class Demo:
 
     def _run_with(self, endpoints: Endpoints) -> Summary:
         migrate(endpoints.postgres_dsn)
-        self._tell(f"database and broker answer, the broker on port {endpoints.mqtt_port}")
+        self._tell("database and broker answer, the broker on port {}", endpoints.mqtt_port)
         with History(endpoints.postgres_reader_dsn, asker="scada demo") as history:
             before = stored(history)
         try:
@@ -147,7 +148,7 @@ class Demo:
                 f"{outcome.faults[0]} ({len(outcome.faults)} faults in all). The database knows another fleet: "
                 f"use its --meters and --seed, or another data folder (var in {self._config_file.name})"
             )
-        self._tell(f"{self._plan.meters:,} meters in the registry, {outcome.added:,} of them new")
+        self._tell("{} meters in the registry, {} of them new", f"{self._plan.meters:,}", f"{outcome.added:,}")
 
     def _start(self, endpoints: Endpoints) -> None:
         run_folder = self._config.var / "run"
@@ -172,7 +173,7 @@ class Demo:
         """Start the field on free ports; station with common address n answers on the returned one + n."""
         addresses = [each.common_address for each in self._installation.province.stations]
         base_port = free_base_port(addresses, random.SystemRandom())
-        self._tell(f"{len(self._installation.stations)} stations answer on port {base_port} + common address")
+        self._tell("{} stations answer on port {} + common address", len(self._installation.stations), base_port)
         self._launch(self._field_plan(endpoints, base_port))
         return base_port
 
@@ -224,12 +225,13 @@ class Demo:
         """Keep everything alive and show it."""
         if self._plan.restart_services:
             for name in supervisor.ensure(self._config):
-                self._tell(f"{name} had died and was started again")
+                self._tell("{} had died and was started again", name)
         for child in self._children.values():
             restarts = child.restarts
             child.watch()
             if child.restarts > restarts:
-                self._tell(f"{child.plan.name} had died and was started again; see {self._logs / child.plan.name}.log")
+                log_file = self._logs / f"{child.plan.name}.log"
+                self._tell("{} had died and was started again; see {}", child.plan.name, log_file)
         self._seen = processes(self._config.var)
         elapsed_s = time.monotonic() - self._started
         self._screen.show(
@@ -276,7 +278,7 @@ class Demo:
         self._ended.add(name)
         if not child.stop(grace_s=GRACE_S[name]):
             self._unclean[name] = f"{child.ending}; its last words: {child.last_words()}"
-            self._tell(f"{name} did not end cleanly: {self._unclean[name]}")
+            self._tell("{} did not end cleanly: {}", name, self._unclean[name])
 
     def _stop_all(self) -> None:
         for name in GRACE_S:
@@ -284,7 +286,8 @@ class Demo:
 
     # -- small things
 
-    def _tell(self, sentence: str) -> None:
+    def _tell(self, english: str, *values: object) -> None:
+        sentence = say(english, self._config.language, *values)
         self._notices.append(sentence)
         self._screen.say(sentence)
 

@@ -98,7 +98,16 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "{}: no valid sample in this time": "{}: không có mẫu hợp lệ trong thời gian này",
     "{} at {}: {} (sample of {}: {})": "{} lúc {}: {} (mẫu lúc {}: {})",
     "{} points, {}; {} computed": "{} điểm, {}; {} điểm tính toán",
-    # the end of a demo
+    # the course of a demo and its end
+    "database and broker answer, the broker on port {}": "cơ sở dữ liệu và broker đã sẵn sàng, broker ở cổng {}",
+    "{} meters in the registry, {} of them new": "{} công tơ trong sổ đăng ký, trong đó {} mới",
+    "{} stations answer on port {} + common address": "{} trạm trả lời ở cổng {} + địa chỉ chung",
+    "{} had died and was started again": "{} đã dừng đột ngột và được khởi động lại",
+    "{} had died and was started again; see {}": "{} đã dừng đột ngột và được khởi động lại; xem {}",
+    "stopping: scan and field first, the head-end when it has taken everything": (
+        "đang dừng: vòng quét và thiết bị mô phỏng trước, hệ thu thập khi đã nhận đủ"
+    ),
+    "{} did not end cleanly: {}": "{} không kết thúc bình thường: {}",
     "{} of {} stations up, {} points: {} samples stored, {} more in the database.": (
         "{} trên {} trạm kết nối, {} điểm: {} mẫu đã lưu, cơ sở dữ liệu thêm {}."
     ),
