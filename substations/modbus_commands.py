@@ -40,6 +40,7 @@ class ModbusCommandLink:
         self._commands = {each.name: each for each in registers.commands}
         self._returns = _return_blocks(station, registers)
         self._client: AsyncModbusTcpClient | None = None
+        self._selected_over: dict[str, AsyncModbusTcpClient | None] = {}
         self._turn = asyncio.Lock()
 
     def select_timeout_s(self, command: str) -> float | None:
@@ -67,6 +68,7 @@ class ModbusCommandLink:
         value = bound.entry.values[action]
         async with self._turn:
             answer = await self._write(bound, bound.select, value)
+            self._selected_over[command] = self._client
             if answer.refused is not None:
                 return answer
             echoed = (await self._registers(bound.entry.echo_table, bound.echo, 1))[0]
@@ -86,6 +88,8 @@ class ModbusCommandLink:
         # Never on a connection opened for it: what was checked and selected came over the one before.
         if self._client is None or not self._client.connected:
             raise NothingSent("the connection was lost since the device was asked")
+        if bound.select is not None and self._selected_over.pop(command, None) is not self._client:
+            raise NothingSent("the connection it was selected over was lost")
         async with self._turn:
             return await self._write(bound, bound.operate, bound.entry.values[action])
 

@@ -83,6 +83,7 @@ class OpcuaCommandLink:
             if each.return_information is not None and each.return_information.name in places
         }
         self._client: Client | None = None
+        self._selected_over: dict[str, Client | None] = {}
         self._uris: list[str] = []
         self._turn = asyncio.Lock()
 
@@ -117,6 +118,7 @@ class OpcuaCommandLink:
         value = bound.entry.values[action]
         async with self._turn:
             answer = await self._order(bound, bound.select, value)
+            self._selected_over[command] = self._client
             if answer.refused is not None or not bound.echo:
                 return answer
             shown = await self._read(bound.namespace, bound.echo)
@@ -137,6 +139,8 @@ class OpcuaCommandLink:
         # Never on a connection opened for it: what was checked and selected came over the one before.
         if self._client is None or self._client.state is not UaClientState.CONNECTED:
             raise NothingSent("the connection was lost since the device was asked")
+        if bound.select and self._selected_over.pop(command, None) is not self._client:
+            raise NothingSent("the connection it was selected over was lost")
         async with self._turn:
             return await self._order(bound, bound.operate, bound.entry.values[action])
 

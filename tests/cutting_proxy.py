@@ -1,5 +1,6 @@
-"""A TCP proxy that cuts a connection at a chosen word, before or after the server has heard it."""
+"""A TCP proxy that cuts a connection at a chosen word, before or after the server has heard it, or at once."""
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -25,6 +26,8 @@ class CuttingProxy:
         self._word = b""
         self._how = Cut.BEFORE_THE_SERVER_HEARS
         self.cuts = 0
+        self.down = False
+        self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept, name="cutting proxy")
         self._thread.start()
 
@@ -32,6 +35,12 @@ class CuttingProxy:
         """Cut the connection on which the client says ``word`` next."""
         self._how = how
         self._word = word
+
+    def drop(self) -> None:
+        """Cut every connection there is; while ``down`` is set, new ones end at once as well."""
+        for each in tuple(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop accepting; connections end when their client goes."""
@@ -52,6 +61,16 @@ class CuttingProxy:
             pump.join()
 
     def _pump(self, client: socket.socket) -> None:
+        if self.down:
+            client.close()
+            return
+        self._open.add(client)
+        try:
+            self._forward(client)
+        finally:
+            self._open.discard(client)
+
+    def _forward(self, client: socket.socket) -> None:
         with (
             client,
             socket.create_connection(("127.0.0.1", self._server_port)) as server,

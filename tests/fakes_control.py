@@ -108,6 +108,11 @@ class Proxy:
             writer.close()
         await self._server.wait_closed()
 
+    def drop(self) -> None:
+        """Close every connection there is."""
+        for writer in tuple(self._open):
+            writer.close()
+
     def expect(self, **tricks: Trick) -> None:
         """``expect(select=…, operate=…)``: counted from now."""
         self.writes.clear()
@@ -362,8 +367,10 @@ def interlocking() -> TopologyInterlocking:
 
 
 @contextlib.asynccontextmanager
-async def rig_at(folder: Path, code: str = "TN01", **options: Any) -> AsyncIterator[Rig]:
-    """A desk in control of one station, the station behind a proxy (Modbus) or directly (OPC UA)."""
+async def rig_at(
+    folder: Path, code: str = "TN01", *, through: Callable[[int], int] = lambda port: port, **options: Any
+) -> AsyncIterator[Rig]:
+    """A desk in control of one station, behind our proxy (Modbus, TN01) or at the port ``through`` gives (OPC UA)."""
     found = next(each for each in province().stations if each.code == code)
     own = replace(found, endpoint=replace(found.endpoint, host="127.0.0.1", port=0, timeout_s=1.0))
     plan = FieldPlan((own,), load_bound(SUBSTATIONS, (own,)), period_s=0.5)
@@ -375,6 +382,8 @@ async def rig_at(folder: Path, code: str = "TN01", **options: Any) -> AsyncItera
             proxy.upstream = port
             await proxy.start()
             port = proxy.port
+        else:
+            port = through(port)
         own = replace(own, endpoint=replace(own.endpoint, port=port))
         rig = Rig(folder, own, make_people(folder), proxy, simulated, **options)
         rig.start_desk()

@@ -5,18 +5,16 @@ A real simulated station behind a socket; the table of reasons is printed at the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from rich.console import Console
 from rich.table import Table
 
 from scada.clock import now_us
 from scada.control.authority import AuthorityTable
-from scada.control.journal import public_key, verify_journal
 from scada.control.jws import countersign, sign
 from scada.control.lifecycle import State
 from scada.control.message import US, TagKind, Wish
@@ -28,37 +26,13 @@ from scada.model.quality import Quality
 from scada.model.station import CommandKind, CommandPoint
 from scada.model.switching import Action
 from tests.fakes_control import Rig, Trick, rig_at
+from tests.refusing import Answer, Case, Refusals, judged, printed_table
 
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 FEEDER, LINE, DISCONNECTOR, COUPLER = "TN01/471", "TN01/171", "TN01/171-7", "TN01/112"
-Answer = dict[str, Any]
-Attempt = Callable[[Rig], Awaitable[Answer]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One attempt and what must come of it; ``orders``: frames that reach the simulator as orders."""
-
-    name: str
-    attempt: Attempt
-    cause: AddCause
-    words: str
-    outcome: str = "refused"
-    orders: int = 0
-
-
-CASES: list[Case] = []
-
-
-def case(
-    name: str, cause: AddCause, words: str, *, outcome: str = "refused", orders: int = 0
-) -> Callable[[Attempt], Attempt]:
-    def add(attempt: Attempt) -> Attempt:
-        CASES.append(Case(name, attempt, cause, words, outcome, orders))
-        return attempt
-
-    return add
+REFUSALS = Refusals()
+case = REFUSALS.case
 
 
 # -- the signature and who made it
@@ -568,8 +542,20 @@ async def lost_at_select(rig: Rig) -> Answer:
     return await rig.operate(FEEDER, Action.OPEN)
 
 
-@case("link lost between select and execute", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "before the order was sent")
+@case("link lost between select and execute", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "it was selected over was lost")
 async def lost_between(rig: Rig) -> Answer:
+    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    course = rig.desk.courses[report["id"]]
+    while course.waits_for != "execute":
+        await course.changed.wait()
+    rig.proxy.drop()
+    answer = await rig.ended(await rig.about(report, Wish.EXECUTE))
+    await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
+    return answer
+
+
+@case("link lost right before the order", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "before the order was sent")
+async def lost_right_before(rig: Rig) -> Answer:
     report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
     course = rig.desk.courses[report["id"]]
     while course.waits_for != "execute":
@@ -661,35 +647,17 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
 
 
 @pytest.fixture(scope="module")
-def shown() -> AsyncIterator[Table]:
+def shown() -> Iterator[Table]:
     """The table of the reasons, printed when all are through."""
-    table = Table("attempt", "outcome", "cause", "sentence", "orders", title="Refusals")
-    yield table  # type: ignore[misc]  # a generator fixture
-    Console(width=200).print(table)
+    with printed_table("Refusals") as table:
+        yield table
 
 
-@pytest.mark.parametrize("attempt", CASES, ids=lambda each: each.name)
+@pytest.mark.parametrize("attempt", REFUSALS.cases, ids=lambda each: each.name)
 async def test_it_is_not_carried_out_and_says_why(rig: Rig, shown: Table, attempt: Case) -> None:
     rig.refresh()
     rig.proxy.expect()
-    before, journal = rig.orders(), len(rig.journal_text())
-
-    report = await attempt.attempt(rig)
-
-    refusal = report["refusals"][0]
-    shown.add_row(
-        attempt.name,
-        report["outcome"],
-        f"{refusal['cause']} {refusal['label']}",
-        refusal["sentence"],
-        str(rig.orders() - before),
-    )
-    assert (report["outcome"], AddCause(refusal["cause"])) == (attempt.outcome, attempt.cause), refusal["sentence"]
-    assert attempt.words in refusal["sentence"]
-    assert rig.orders() - before == attempt.orders
-    assert refusal["sentence"] in rig.journal_text()[journal:].replace("\\'", "'")
-    verdict = verify_journal(rig.folder, public_key(rig.folder / "journal.pub"))
-    assert verdict.broken == ""
+    await judged(rig, shown, attempt)
     await restored(rig)
 
 
@@ -785,4 +753,4 @@ async def test_without_an_authority_table_nobody_operates(rig: Rig) -> None:
 
 
 async def test_every_case_has_a_name_of_its_own() -> None:
-    assert len({each.name for each in CASES}) == len(CASES)
+    assert len({each.name for each in REFUSALS.cases}) == len(REFUSALS.cases)
