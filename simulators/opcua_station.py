@@ -3,7 +3,7 @@
 Knows asyncua and one socket. Does not know the plant or what an order does.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, timedelta
 from typing import Final
 
@@ -22,6 +22,7 @@ from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
 from simulators.address_space import Nodes, SharingServer
 from simulators.listening import listen
 from simulators.node_image import NodeImage, NodeOrders, NodeValue
+from simulators.opcua_alarms import Alarms
 from simulators.orders import CarryOut
 from substations.nodemap import NodeType, StationNodes
 
@@ -78,8 +79,10 @@ class OpcuaStation:
         self._orders = [NodeOrders(command, carry_out) for command in nodes.commands]
         self._clock = clock
         self._core = SharingServer(shared)
+        self._core.bind_condition_methods = True
         self._writes = self._core.attribute_service = _OrderedWrites(self._core)
         self._server = Server(self._core)
+        self._alarms = Alarms(self._core, (), {})
         self._places: dict[str, ua.NodeId] = {}
         self._results: dict[str, ua.NodeId] = {}
         self._echoes: list[tuple[NodeOrders, ua.NodeId]] = []
@@ -114,6 +117,7 @@ class OpcuaStation:
             status = _INVALID if change.quality & Quality.INVALID else _GOOD
             shown = _data_value(change.node.type, change.value, status, change.time, now)
             await self._write(self._places[change.node.identifier], shown)
+            await self._alarms.show(change.node.point.id, active=change.value != 0, time=change.time, now=now)
             count += 1
         await self._show_echoes(now)
         return count
@@ -145,6 +149,16 @@ class OpcuaStation:
             command = orders.command
             folder = folders[command.name.split("/")[1]]
             await self._add_command(folder, orders, spaces[command.namespace])
+        self._alarms = Alarms(self._core, self._nodes.conditions, await self._sources(root, spaces))
+
+    async def _sources(self, root: Node, spaces: Mapping[str, int]) -> dict[str, ua.NodeId]:
+        """The node of every source of conditions, made where it is not there as a bay, by its identifier."""
+        places: dict[str, ua.NodeId] = {}
+        for each in self._nodes.conditions:
+            place = places[each.source] = _node_id(each.source, spaces[each.namespace])
+            if place not in self._core.aspace:
+                await root.add_object(place, ua.QualifiedName(each.source.partition("=")[2], place.NamespaceIndex))
+        return places
 
     def _namespaces(self) -> list[str]:
         of_points = [each.namespace for each in self._nodes.points]

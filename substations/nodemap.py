@@ -7,13 +7,13 @@ Names are those of the bay type's points, words in braces included; a node ident
 ``{station}`` and ``{point}`` for the station's code and the point's name in its bay.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from scada.model.errors import Fault
-from scada.model.point import Point
+from scada.model.point import Point, PointKind
 from scada.model.station import Bay, Station
 from scada.tables import Faults, bounded, load_table, nearest
 from substations.mapnames import ACTIONS, in_bay, like
@@ -70,6 +70,31 @@ class NodeGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionEntry:
+    """One point; without a name of its ``condition`` the group's pattern holds."""
+
+    name: str
+    condition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionGroup:
+    """Points whose changes the server tells as events of conditions (OPC UA Part 9): 1 while the condition is active.
+
+    A condition is known by its ``source`` (SourceNode, a node identifier) and its name there (ConditionName). The
+    points' nodes in the groups are then read for an interrogation only. The server keeps ``queue_size`` events between
+    two publications, ``period_s`` apart.
+    """
+
+    name: str
+    source: str
+    points: tuple[ConditionEntry, ...]
+    condition: str = "{point}"
+    period_s: float = bounded(low=0.02, high=3600.0, default=0.25)
+    queue_size: int = bounded(low=1, high=100_000, default=1000)
+
+
+@dataclass(frozen=True, slots=True)
 class NodeCommand:
     """How one command is given: write ``values[action]``, or a set-point's value, to node ``operate``.
 
@@ -101,6 +126,7 @@ class NodeMap:
     bay_type: str
     namespace: str
     group: tuple[NodeGroup, ...]
+    condition: tuple[ConditionGroup, ...] = ()
     command: tuple[NodeCommand, ...] = ()
 
 
@@ -122,6 +148,18 @@ class BoundNode:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundCondition:
+    """One point told by a condition; ``source`` is complete but for the namespace index."""
+
+    point: Point
+    namespace: str
+    source: str
+    condition: str
+    period_s: float
+    queue_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class BoundNodeCommand:
     """One command at its nodes; ``name`` is ``STATION/BAY/command``, identifiers without the namespace index, '' where
     the entry has none."""
@@ -138,11 +176,13 @@ class BoundNodeCommand:
 
 @dataclass(frozen=True, slots=True)
 class StationNodes:
-    """Every point and command of one OPC UA station, in the order of its bays and maps."""
+    """Every point and command of one OPC UA station, in the order of its bays and maps; ``conditions`` are of its
+    points."""
 
     station: str
     points: tuple[BoundNode, ...]
     commands: tuple[BoundNodeCommand, ...]
+    conditions: tuple[BoundCondition, ...] = ()
 
 
 def load_node_map(path: Path, found: list[Fault]) -> NodeMap | None:
@@ -158,6 +198,7 @@ def bind_nodes(station: Station, maps: Mapping[str, NodeMap], found: list[Fault]
     """The station's points at their nodes; what cannot be bound is left out and noted in ``found``."""
     points: list[BoundNode] = []
     commands: list[BoundNodeCommand] = []
+    conditions: list[BoundCondition] = []
     seen: set[str] = set()
     for bay in station.bays:
         faults = Faults(f"{station.code}/{bay.name}", found)
@@ -172,8 +213,14 @@ def bind_nodes(station: Station, maps: Mapping[str, NodeMap], found: list[Fault]
         seen.add(bay.map)
         points += _bind_points(station.code, bay, node_map, complete)
         commands += _bind_commands(station.code, bay, node_map, complete)
-    _check_twice(points, Faults(station.code, found))
-    return StationNodes(station.code, tuple(points), tuple(commands))
+        conditions += _bind_conditions(station.code, bay, node_map, complete)
+    faults = Faults(station.code, found)
+    _check_twice(((each.point.name, each.namespace, each.identifier, "node") for each in points), faults)
+    _check_twice(
+        ((each.point.name, each.namespace, f"{each.condition} of {each.source}", "condition") for each in conditions),
+        faults,
+    )
+    return StationNodes(station.code, tuple(points), tuple(commands), tuple(conditions))
 
 
 def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundNode]:
@@ -204,6 +251,28 @@ def _bind_points(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> l
     return list(bound.values())
 
 
+def _bind_conditions(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundCondition]:
+    known = {point.name.split("/", 2)[2]: point for point in bay.points}
+    bound: dict[str, BoundCondition] = {}
+    for group in node_map.condition:
+        for entry in group.points:
+            name = in_bay(entry.name, bay)
+            if name not in known:
+                faults.add(name, f"is no point of bay type {bay.bay_type!r}{like(name, list(known))}")
+            elif known[name].kind is not PointKind.SINGLE_POINT:
+                faults.add(name, f"is a {known[name].kind.value}; a condition is a single point: active or not")
+            else:
+                bound[name] = BoundCondition(
+                    point=known[name],
+                    namespace=node_map.namespace,
+                    source=_identifier(group.source, station, bay, name),
+                    condition=_identifier(entry.condition or group.condition, station, bay, name),
+                    period_s=group.period_s,
+                    queue_size=group.queue_size,
+                )
+    return list(bound.values())
+
+
 def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) -> list[BoundNodeCommand]:
     known = {command.name.split("/")[-1]: command for command in bay.commands}
     bound: dict[str, BoundNodeCommand] = {}
@@ -231,12 +300,13 @@ def _identifier(pattern: str, station: str, bay: Bay, name: str) -> str:
     return in_bay(pattern, bay).replace("{station}", station).replace("{point}", name)
 
 
-def _check_twice(points: Iterable[BoundNode], faults: Faults) -> None:
+def _check_twice(places: Iterable[tuple[str, str, str, str]], faults: Faults) -> None:
+    """``places``: name of the point, namespace, what only one point may have there, and the word for it."""
     owners: dict[tuple[str, str], str] = {}
-    for each in points:
-        owner = owners.setdefault((each.namespace, each.identifier), each.point.name)
-        if owner != each.point.name:
-            faults.add(each.point.name, f"has the node of {owner}: {each.identifier}")
+    for name, namespace, place, word in places:
+        owner = owners.setdefault((namespace, place), name)
+        if owner != name:
+            faults.add(name, f"has the {word} of {owner}: {place}")
 
 
 def _check_map(node_map: NodeMap, faults: Faults) -> None:
@@ -254,8 +324,23 @@ def _check_map(node_map: NodeMap, faults: Faults) -> None:
             if entry.name in names:
                 faults.add(key, "is there twice")
             names.add(entry.name)
+    for conditions in node_map.condition:
+        _check_conditions(conditions, names, faults)
     for command in node_map.command:
         _check_command(command, faults)
+
+
+def _check_conditions(group: ConditionGroup, placed: Container[str], faults: Faults) -> None:
+    if not group.points:
+        faults.add(f"condition {group.name}", "has no points")
+    _check_identifier(group.source, faults, f"condition {group.name}")
+    seen: set[str] = set()
+    for entry in group.points:
+        if entry.name in seen:
+            faults.add(f"condition {group.name}: {entry.name}", "is there twice")
+        elif entry.name not in placed:
+            faults.add(f"condition {group.name}: {entry.name}", "has no node in a group, which interrogation reads")
+        seen.add(entry.name)
 
 
 def _check_identifier(identifier: str, faults: Faults, key: str) -> None:

@@ -14,6 +14,9 @@ from asyncua.client.ua_session import UaSession
 from asyncua.common.subscription import Subscription
 from asyncua.ua.uaerrors import UaError
 
+from substations.changeblock import ChangeBlock
+from substations.opcua_changes import of_values
+
 _MOST_REPUBLISHED: Final = 1000
 """Notifications asked for again at most; after a longer gap the present values say more."""
 _DRIVER_ERRORS: Final = (OSError, UaError, asyncio.TimeoutError, ValueError)
@@ -22,8 +25,12 @@ _DRIVER_ERRORS: Final = (OSError, UaError, asyncio.TimeoutError, ValueError)
 class Taker(Protocol):
     """Who is told what a subscription brings."""
 
-    def take(self, items: Sequence[ua.MonitoredItemNotification]) -> None:
+    def take(self, changes: ChangeBlock) -> None:
         """Changes, in the order of the server's queue."""
+        ...
+
+    def hear(self, events: Sequence[ua.EventFieldList]) -> None:
+        """Events, in the order of the server's queue."""
         ...
 
     def lose(self, reason: str) -> None:
@@ -127,6 +134,9 @@ class Inbox(Subscription):
     def _pass_on(self, message: ua.NotificationMessage) -> None:
         for notification in message.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
-                self._taker.take(notification.MonitoredItems)
+                items = notification.MonitoredItems
+                self._taker.take(of_values([item.ClientHandle for item in items], [item.Value for item in items]))
+            elif isinstance(notification, ua.EventNotificationList):
+                self._taker.hear(notification.Events)
             elif isinstance(notification, ua.StatusChangeNotification):
                 self._taker.lose(f"the server ended a subscription: {notification.Status.name}")

@@ -80,9 +80,32 @@ async def _compare(client: Client, nodes: StationNodes) -> Verification:
             )
             continue
         findings += _judge(node.point.name, value, node.scale, node.add, node.point.low, node.point.high)
+    findings += await _compare_sources(client, nodes, uris)
     mapped = {node_id.to_string() for node_id in places} | _command_nodes(nodes, uris)
     findings += await _unmapped(client, mapped, {uris.index(uri) for uri in wanted if uri in uris})
     return Verification(len(places), tuple(findings))
+
+
+async def _compare_sources(client: Client, nodes: StationNodes, uris: Sequence[str]) -> list[Finding]:
+    """Sources of conditions that are no nodes of the server, and whether it tells events at all."""
+    if not nodes.conditions:
+        return []
+    sources = {
+        ua.NodeId.from_string(f"ns={uris.index(each.namespace)};{each.source}"): each.point.name
+        for each in nodes.conditions
+        if each.namespace in uris
+    }
+    found = await _read(client, list(sources), AttributeIds.NodeClass)
+    findings = [
+        Finding(Weight.FAULT, name, f"source of conditions {node_id.to_string()}: {value.StatusCode.name}")
+        for (node_id, name), value in zip(sources.items(), found, strict=True)
+        if value.StatusCode is not None and not value.StatusCode.is_good()
+    ]
+    (notifier,) = await _read(client, [ua.NodeId(ua.Int32(ObjectIds.Server))], AttributeIds.EventNotifier)
+    told = notifier.Value.Value if notifier.Value is not None else None
+    if not isinstance(told, int) or not told & 1 << ua.EventNotifier.SubscribeToEvents:
+        findings.append(Finding(Weight.FAULT, nodes.station, "the server tells no events, so none of its conditions"))
+    return findings
 
 
 def _judge(

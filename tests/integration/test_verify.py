@@ -105,13 +105,15 @@ async def test_the_shipped_maps_fit_an_opcua_station_and_wrong_nodes_and_types_a
             "line_110.opcua.toml",
             ("MMXU1.Hz.mag.f", "MMXU1.Hertz.mag.f"),
             ('type = "uint32"', 'type = "int32"'),
+            ('source = "s={station}/{bay}"', 'source = "s={station}/{bay}/relay"'),
         )
         found = await verify(station, wrong, now_us)
     assert faults(fitting) == []
     assert fitting.checked == len(station.points)
     lines = sum(each.bay_type == "line_110" for each in station.bays)
     sentences = [sentence for _, sentence in faults(found)]
-    assert sum("BadNodeIdUnknown" in each for each in sentences) == lines
+    assert sum(each.startswith("node ") and "BadNodeIdUnknown" in each for each in sentences) == lines
+    assert sum(each.startswith("source of conditions") for each in sentences) == lines
     assert sum("is uint32 at the server, int32 in the map" in each for each in sentences) == 5 * lines
     notes = [each for each in found.findings if each.weight is Weight.NOTE and "in no map" in each.sentence]
     assert len(notes) == lines

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from scada.model.errors import Fault
-from scada.model.station import CommandKind, CommandPoint, Protocol
+from scada.model.point import PointKind
+from scada.model.station import CommandKind, CommandPoint, Protocol, Station
 from substations.nodemap import NodeMap, NodeType, bind_nodes, load_node_map
 from tests.fakes_substations import make_point, make_station
 
@@ -32,6 +33,12 @@ select = "s={station}.{point}.SBO"
 echo = "s={station}.{point}.SBO.echo"
 operate = "s={station}.{point}.Oper"
 values = { open = 1, close = 2 }
+"""
+CONDITIONS = """
+[[condition]]
+name = "protection"
+source = "s={station}/{bay}"
+points = [ { name = "P1" }, { name = "P2", condition = "{bay} P2" } ]
 """
 OPERATE = CommandPoint("171.operate", "171", CommandKind.DOUBLE_COMMAND, select=True, return_information=None)
 STATION = make_station(
@@ -139,3 +146,41 @@ def test_select_must_agree_with_the_bay_type(tmp_path: Path) -> None:
     assert bind(tmp_path, replace(STATION, bays=(bay,))) == [
         "feeder_22.opcua.toml: 171.operate: select-before-operate is False in bay type 'feeder_22', not here"
     ]
+
+
+def single_points() -> Station:
+    points = tuple(make_point(number, kind=PointKind.SINGLE_POINT) for number in (1, 2))
+    return make_station(points, map_name="feeder_22.opcua", commands=(OPERATE,), protocol=Protocol.OPCUA)
+
+
+def test_a_point_told_by_a_condition_has_its_source_and_its_name_there(tmp_path: Path) -> None:
+    node_map, faults = load(tmp_path, MAP + CONDITIONS)
+    assert node_map is not None and faults == []
+    found: list[Fault] = []
+    bound = bind_nodes(single_points(), {"feeder_22.opcua": node_map}, found)
+    assert found == []
+    assert [(each.point.name, each.source, each.condition) for each in bound.conditions] == [
+        ("TN07/171/P1", "s=TN07/171", "P1"),
+        ("TN07/171/P2", "s=TN07/171", "171 P2"),
+    ]
+
+
+def test_a_measured_value_and_a_point_without_node_cannot_be_told_by_a_condition(tmp_path: Path) -> None:
+    node_map, _ = load(tmp_path, MAP + CONDITIONS)
+    assert node_map is not None
+    found: list[Fault] = []
+    bind_nodes(STATION, {"feeder_22.opcua": node_map}, found)
+    assert "is a measured_value; a condition is a single point: active or not" in [each.message for each in found]
+    _, faults = load(tmp_path, MAP + CONDITIONS.replace('"P2"', '"P3"').replace("s={station}", "{station}"))
+    assert faults == [
+        "condition protection: '{station}/{bay}' is no node identifier; it begins with one of s=, i=, g=, b=",
+        "condition protection: P3: has no node in a group, which interrogation reads",
+    ]
+
+
+def test_two_points_cannot_be_the_same_condition(tmp_path: Path) -> None:
+    node_map, _ = load(tmp_path, MAP + CONDITIONS.replace('condition = "{bay} P2"', 'condition = "P1"'))
+    assert node_map is not None
+    found: list[Fault] = []
+    bind_nodes(single_points(), {"feeder_22.opcua": node_map}, found)
+    assert [each.message for each in found] == ["has the condition of TN07/171/P1: P1 of s=TN07/171"]

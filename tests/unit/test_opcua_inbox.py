@@ -7,6 +7,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.uaerrors import BadMessageNotAvailable, BadServiceUnsupported
 
+from substations.changeblock import ChangeBlock
 from substations.opcua_inbox import Inbox
 from substations.quality import tells_overflow
 
@@ -44,8 +45,11 @@ class Taken:
         self.missed = 0
         self.reasons: list[str] = []
 
-    def take(self, items: Sequence[ua.MonitoredItemNotification]) -> None:
-        self.handles += [item.ClientHandle for item in items]
+    def take(self, changes: ChangeBlock) -> None:
+        self.handles += changes.rows.tolist()
+
+    def hear(self, events: Sequence[ua.EventFieldList]) -> None:
+        self.handles += [event.ClientHandle for event in events]
 
     def miss(self, notifications: int) -> None:
         self.missed += notifications
