@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from scada.commands import (
+    alarms,
     checking,
     control,
     events,
@@ -83,6 +84,7 @@ COMMANDS = {
 }
 SUBJECTS = {
     SWITCHING: {
+        "alarms": alarms.app,
         "control": control.app,
         "tag": tagging.app,
         "order": orders.app,

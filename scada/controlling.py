@@ -213,9 +213,14 @@ class DeskRoom:
             "in_control": not self._tenure.why_not(),
             "commands_under_way": sum(each.outcome is None for each in courses),
             "tags": len(self.desk.tags.all()),
-            "alarms": [event_report(each) for each in self.desk.alarms.unacknowledged.values()],
+            "alarms": self.alarms(),
             "journal_head": self._journal.head,
         }
+
+    def alarms(self, station: str = "") -> list[dict[str, Any]]:
+        """What nobody has acknowledged yet, the oldest first; of one station alone if asked so."""
+        found = [event_report(each) for each in self.desk.alarms.unacknowledged.values()]
+        return [each for each in found if station in ("", each["subject"].split("/", 1)[0])]
 
     async def _beat(self) -> None:
         while True:

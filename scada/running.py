@@ -127,6 +127,7 @@ class ControlRoom:
         return {
             "station": code,
             "now": now_us(),
+            "alarms": [] if self.desk is None else self.desk.alarms(code),
             "points": [
                 {
                     "name": point.name,

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,30 @@ def soft_token(folder: Path, identity: Identity, label: str = "seller") -> Itera
             del os.environ["SOFTHSM2_CONF"]
         else:
             os.environ["SOFTHSM2_CONF"] = before
+
+
+CERTIFICATES = """
+import pkcs11, sys
+token = pkcs11.lib(sys.argv[1]).get_token(token_label=sys.argv[2])
+with token.open(rw=True, user_pin=sys.argv[3]) as session:
+    for each in sys.argv[4:]:
+        session.create_object({
+            pkcs11.Attribute.CLASS: pkcs11.ObjectClass.CERTIFICATE,
+            pkcs11.Attribute.CERTIFICATE_TYPE: pkcs11.CertificateType.X_509,
+            pkcs11.Attribute.TOKEN: True,
+            pkcs11.Attribute.SUBJECT: b"",
+            pkcs11.Attribute.ID: b"\\x01",
+            pkcs11.Attribute.VALUE: bytes.fromhex(each),
+        })
+"""
+
+
+def put_certificates(token: Token, identity: Identity) -> None:
+    """Put the identity's certificate and its chain on the token; in a process of its own, which the module needs."""
+    found = [identity.certificate, *identity.chain]
+    values = [each.public_bytes(Encoding.DER).hex() for each in found]
+    command = [sys.executable, "-c", CERTIFICATES, str(token.module), token.label, token.pin, *values]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _run(*arguments: str) -> None:

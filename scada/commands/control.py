@@ -71,7 +71,7 @@ def list_commands(context: typer.Context) -> None:
 
 @app.command()
 def events(context: typer.Context) -> None:
-    """The latest events of the desk: alarms, overrides, movements nobody ordered."""
+    """The latest alarms of the desk, acknowledged or not; `scada alarms` lists those that wait."""
     with told_failures():
         config = config_of(context)
         found = Client(config.var).get("/events")["events"]

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
 from scada.commands.context import FAILED, config_of, config_path, told_failures
 from scada.commands.verify import verify
 from scada.config import Config
 from scada.files import Installation, load_installation
+from scada.hmi.alarmlist import alarm_lines
 from scada.hmi.language import say
 from scada.hmi.overview import figures, station_line
 from scada.hmi.processes import Process, ask, processes
@@ -121,7 +122,7 @@ def _station(installation: Installation, code: str) -> Station:
 
 def _present(
     installation: Installation, station: Station, known: Mapping[str, Point], before: dict[str, float]
-) -> Table:
+) -> Group:
     try:
         answer = ask(installation.config.var, "run", f"/api/v1/stations/{station.code}/points")
     except KeyError as error:
@@ -129,9 +130,9 @@ def _present(
     rows = [row for row in answer["points"] if row["name"] in known]
     changed = {row["name"] for row in rows if before.get(row["name"], row["value"]) != row["value"]}
     before.update({row["name"]: row["value"] for row in rows})
-    return present_values(
-        known, rows, language=installation.config.language, zone=installation.config.time_zone, changed=changed
-    )
+    language, zone = installation.config.language, installation.config.time_zone
+    table = present_values(known, rows, language=language, zone=zone, changed=changed)
+    return Group(alarm_lines(answer["alarms"], language, zone), table)
 
 
 def _watch_until_stopped(installation: Installation, station: Station, known: Mapping[str, Point]) -> None:
@@ -148,6 +149,9 @@ def _watch_until_stopped(installation: Installation, station: Station, known: Ma
 def _print_status(config: Config, services: Sequence[ServiceStatus], running: Sequence[Process]) -> None:
     out, language = paper(), config.language
     out.print(config.name, style="bold")
+    states = {each.name: each.state for each in running}
+    control = (states.get("run") or {}).get("control") or {}
+    out.print(alarm_lines(control.get("alarms", ()), language, config.time_zone), end="")
     for service in services:
         colour = "green" if service.state is State.ANSWERING else "red"
         out.print(
@@ -157,7 +161,6 @@ def _print_status(config: Config, services: Sequence[ServiceStatus], running: Se
         out.print(
             f"  {each.name:9} " + (f"[green]{say('running', language)}[/]" if each.state else f"[red]{each.why}[/]")
         )
-    states = {each.name: each.state for each in running}
     for label, value in figures(states, language):
         out.print(f"  {label:18} {value}", markup=False)
     if (line := station_line(states.get("run"))) is not None:

@@ -182,3 +182,8 @@ def _show_outcome(out: Console, report: dict[str, Any]) -> None:
     for refusal in report["refusals"]:
         cause = f"{refusal['cause']} {refusal['label']}"
         out.print(f"{subject} {report['outcome']}: {cause} ({refusal['sentence']})", markup=False, style="red")
+    if report["outcome"] == "unknown":
+        out.print(
+            "Neither done nor refused: see where it stands (scada watch) before anything else; nothing is tried again.",
+            style="bold red",
+        )

@@ -60,6 +60,8 @@ def figures(states: Mapping[str, State | None], language: str) -> Iterable[tuple
         yield say("readings", language), say("{} stored, {} duplicate, {} rejected", language, *counts)
         lags = (f"{readings[each]:.1f}" for each in ("lag_s", "max_lag_s"))
         yield say("lag", language), say("{} s (longest {} s)", language, *lags)
+    if run is not None and (alarms := (run.get("control") or {}).get("alarms")):
+        yield say("alarm", language), say("alarms not acknowledged: {} (scada alarms)", language, len(alarms))
     if jobs is not None:
         yield say("jobs", language), say("active" if jobs["active"] else "standby", language)
 

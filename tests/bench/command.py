@@ -3,7 +3,8 @@
 - idle and under an avalanche (10,000 changes a second through image and desk beside the scan of all stations);
 - the parts: what-if, verification of a message, verification of the journal, each beside its bare engine.
 
-Commands are feeder breakers opened with the emergency override, because a second person's time is no figure. Lost are
+Commands are feeder breakers opened with the emergency override, because a second person's time is no figure; what-if
+then runs once the frame has left, as it does in ``scada run``. Lost are
 commands that were not completed; duplicated are orders the simulator counts beyond the frames that left.
 """
 
@@ -254,6 +255,7 @@ async def _parts(bench: Bench, result: Result) -> None:
     result.limits["bare_signature_ms"] = (time.perf_counter() - begun) / 500 * 1000
     result.figures["journal_entries_per_s"], result.limits["bare_json_entries_per_s"] = _journal(bench.folder)
     result.limits["fsync_ms"] = _fsync(bench.folder)
+    result.limits["socket_round_trip_ms"] = await _round_trip()
 
 
 def _journal(folder: Path) -> tuple[float, float]:
@@ -277,6 +279,26 @@ def _journal(folder: Path) -> tuple[float, float]:
     for text in lines:
         json.loads(text)
     return JOURNAL_ENTRIES / elapsed, JOURNAL_ENTRIES / (time.perf_counter() - begun)
+
+
+async def _round_trip() -> float:
+    """Twelve bytes, a Modbus write, to an echo on loopback and back; median, on the same loaded event loop."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while content := await reader.read(12):
+            writer.write(content)
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        times = []
+        for _ in range(200):
+            begun = time.perf_counter()
+            writer.write(bytes(12))
+            await reader.readexactly(12)
+            times.append(time.perf_counter() - begun)
+        writer.close()
+    return _median(times) * 1000
 
 
 def _fsync(folder: Path) -> float:

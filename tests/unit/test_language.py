@@ -4,8 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from scada.control.alarms import Priority
 from scada.hmi.language import VIETNAMESE, say
 from scada.model.cause import Cause
+from scada.model.event import EventKind
 from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
 from scada.model.rollup import Level
@@ -37,7 +39,8 @@ def test_every_sentence_of_a_view_has_a_translation() -> None:
 
 def test_every_state_quality_cause_and_kind_has_a_translation() -> None:
     words = [
-        *(each.value for each in (*State, *PointKind, *Level)),
+        *(each.value for each in (*State, *PointKind, *Level, *EventKind)),
+        *(f"{each} priority" for each in Priority),
         *(each.name.lower() for each in (*Cause, *Quality)),
     ]
     assert sorted(set(words) - VIETNAMESE.keys()) == []

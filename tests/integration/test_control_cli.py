@@ -1,0 +1,151 @@
+"""The control desk as it is typed: two dispatchers at two terminals, each with a key, one of them on a token.
+
+The commands are processes of their own; the desk answers them over HTTP and operates a real simulated station.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner
+
+from scada.cli import app
+from scada.config import HttpConfig
+from scada.control.tenure import segments
+from scada.hmi.control_door import control_routes
+from scada.hmi.door import StateDoor
+from tests.fakes_control import Rig, quick_policy, rig_at
+from tests.fakes_softhsm import MODULE, PIN, put_certificates, soft_token
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Terminal:
+    """Where somebody types."""
+
+    folder: Path
+
+    def _environment(self, passphrase: str) -> dict[str, str]:
+        return {"SCADA_CONFIG": str(self.folder / "config.toml"), "SCADA_PASSPHRASE": passphrase, "COLUMNS": "200"}
+
+    async def type(self, *words: str, code: int = 0) -> str:
+        """What the command says; it must end with ``code``. One at a time: it speaks through this process."""
+        environment = self._environment("only in this test")
+        result = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=environment)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    async def type_beside(self, *words: str, passphrase: str, code: int = 0) -> str:
+        """As ``type``, in a process of its own."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scada.cli", *words),
+            cwd=ROOT,
+            env=os.environ | self._environment(passphrase),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == code, said.decode()
+        return said.decode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    folder = tmp_path_factory.mktemp("installation")
+    (folder / "config.toml").write_text(
+        f'var = "var"\n[stations]\nfolder = "{ROOT / "substations"}"\n', encoding="utf-8"
+    )
+    async with rig_at(folder / "var" / "control", policy=quick_policy(approval_s=30.0, select_s=30.0)) as made:
+        keys = made.folder / "keys"
+        keys.mkdir()
+        for name in ("dispatcher-1", "dispatcher-2", "viewer-1"):
+            (keys / f"{name}.p12").write_bytes(made.people[name].pkcs12("only in this test", name))
+        async with StateDoor("run", {}, HttpConfig(port=0), folder / "var", control_routes(lambda: made.desk)):
+            yield made
+
+
+@pytest.fixture
+def terminal(rig: Rig) -> Terminal:
+    rig.refresh()
+    return Terminal(rig.folder.parents[1])
+
+
+async def waiting(rig: Rig, what: str) -> None:
+    async with asyncio.timeout(30.0):
+        while not any(each.waits_for == what for each in rig.desk.courses.values()):  # noqa: ASYNC110  # no bell
+            await asyncio.sleep(0.02)
+
+
+async def test_a_dispatcher_with_a_token_and_one_with_a_file_open_a_feeder(
+    rig: Rig, terminal: Terminal, tmp_path: Path
+) -> None:
+    with soft_token(tmp_path, rig.people["dispatcher-1"], "desk-1") as token:
+        put_certificates(token.token, rig.people["dispatcher-1"])
+        key = f"pkcs11:{MODULE}:desk-1"
+        first = asyncio.create_task(
+            terminal.type_beside(
+                "operate", "TN01/471", "open", "--key", key, "--reason", "planned work", passphrase=PIN
+            )
+        )
+        await waiting(rig, "approval")
+        second = await terminal.type("approve", "TN01/471", "--key", "dispatcher-2", "--yes")
+        said = await first
+        wrong = await terminal.type_beside("operate", "TN01/471", "close", "--key", key, passphrase="9999", code=1)
+    assert "waits for a second person: scada approve TN01/471 --key" in said
+    for each in (said, second):
+        assert "TN01/471 open completed" in each
+    assert "reason: planned work" in second
+    assert "token 'desk-1'" in wrong
+    assert not rig.simulated.plant.feeder_energised()["TN01/471"]
+    assert "intact" in await terminal.type("journal", "verify")
+
+
+async def test_selecting_executing_and_cancelling_from_the_terminal(rig: Rig, terminal: Terminal) -> None:
+    selecting = asyncio.create_task(terminal.type("select", "TN01/472", "open", "--key", "dispatcher-1"))
+    await waiting(rig, "approval")
+    (course,) = (each for each in rig.desk.courses.values() if each.waits_for)
+    await rig.approve(course.report())
+    assert "carry it out with: scada execute TN01/472" in await selecting
+    said = await terminal.type("cancel", "TN01/472", "--key", "dispatcher-1", code=1)
+    assert "cancelled by dispatcher-1; nothing was sent" in said
+
+
+async def test_an_alarm_is_listed_and_acknowledged_from_the_terminal(rig: Rig, terminal: Terminal) -> None:
+    rig.desk.observe(rig.show("TN01/473/473.position", 2.0))
+    rig.desk.observe(rig.show("TN01/473/473.position", 1.0))
+    (alarm,) = rig.desk.alarms.unacknowledged.values()
+    listed = await terminal.type("alarms")
+    assert "TN01/473 moved to open without a command" in listed and alarm.id[-8:] in listed
+    refused = await terminal.type("alarms", "acknowledge", "TN01/473", "--key", "viewer-1", code=1)
+    assert "to acknowledge alarms takes OPERATOR" in refused
+    said = await terminal.type("alarms", "acknowledge", alarm.id[-8:], "--key", "dispatcher-1", "--reason", "seen")
+    assert said.startswith("acknowledged: movement without command: TN01/473 moved to open")
+    assert "no alarm 'all' waits" in await terminal.type("alarms", "acknowledge", "all", "--key", "viewer-1", code=1)
+
+
+async def test_a_journal_with_one_flipped_bit_is_broken_at_that_entry(
+    rig: Rig, terminal: Terminal, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    (copy / "journal").mkdir(parents=True)
+    shutil.copy(rig.folder / "journal.pub", copy)
+    content = bytearray(segments(rig.folder)[0].read_bytes())
+    assert "intact" in await terminal.type("journal", "verify", "--folder", str(rig.folder))
+    place = content.index(b"planned work") if b"planned work" in content else len(content) // 2
+    content[place] ^= 1
+    (copy / "journal" / "000001.jsonl").write_bytes(content)
+    number = content[:place].count(b"\n") + 1
+    said = await terminal.type("journal", "verify", "--folder", str(copy), code=1)
+    assert f"broken: segment 000001, entry {number}: " in said
+    shown = await terminal.type("journal", "show", "--last", "1", "--json")
+    assert json.loads(shown)["segment"] == "000001"
