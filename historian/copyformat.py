@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scada.model.reading import METER_EVENT, READING
+from scada.model.reading import METER_EVENT, READING, REGISTER
 from scada.model.sample import SAMPLE
 from scada.model.statusevent import STATUS_EVENT
 
@@ -25,7 +25,7 @@ PGCOPY_TRAILER = b"\xff\xff"
 POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 00:00 UTC in µs since 1970: where timestamptz counts from."""
 
-_INSTANTS = ("time", "received_at")
+_INSTANTS = ("time", "received_at", "taken_at")
 """Columns that are instants."""
 
 Rows = NDArray[np.void]
@@ -85,6 +85,25 @@ ARRIVAL = np.dtype([*READING.descr, ("first", "u1")])
 """A reading on its way through the staging table; first: 1 where it is the first of its key in the batch."""
 
 ARRIVAL_COPY = copy_layout(ARRIVAL, (*_READING_COLUMNS, ("first", "u1")))
+
+REGISTER_ARRIVAL = np.dtype([*REGISTER.descr, ("first", "u1")])
+"""A billing register on the same way."""
+
+REGISTER_ARRIVAL_COPY = copy_layout(
+    REGISTER_ARRIVAL,
+    (
+        ("time", ">i8"),
+        ("taken_at", ">i8"),
+        ("value", ">i8"),
+        ("meter", ">i4"),
+        ("obis", ">i2"),
+        ("kind", ">i2"),
+        ("status", ">i2"),
+        ("flag", ">i2"),
+        ("method", ">i2"),
+        ("first", "u1"),
+    ),
+)
 
 
 def encode(rows: Rows, layout: CopyLayout) -> bytearray:

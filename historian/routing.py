@@ -33,10 +33,10 @@ class Routed:
     likely_new: NDArray[np.bool_]
 
 
-def first_of_key(rows: ReadingArray) -> NDArray[np.bool_]:
-    """True for the first row of each (time, meter); rows sorted by that key, shape (n,) in and out."""
+def first_of_key(rows: NDArray[np.void], *key: str) -> NDArray[np.bool_]:
+    """True for the first row of each ``key``; rows sorted by that key, shape (n,) in and out."""
     first = np.ones(len(rows), dtype=np.bool_)
-    first[1:] = (rows["time"][1:] != rows["time"][:-1]) | (rows["meter"][1:] != rows["meter"][:-1])
+    first[1:] = np.logical_or.reduce([rows[name][1:] != rows[name][:-1] for name in key])
     return first
 
 
@@ -54,7 +54,7 @@ class Router:
         tracked = (rows["meter"] >= 0) & (rows["meter"] < WATERMARK_METERS)
         newer = tracked & (~known | (rows["time"] > newest))
         is_backlog = len(rows) >= BACKLOG_ROWS and 2 * np.count_nonzero(newer) < len(rows)
-        return Routed(rows, first_of_key(rows) & (tracked if is_backlog else newer))
+        return Routed(rows, first_of_key(rows, "time", "meter") & (tracked if is_backlog else newer))
 
     def stored(self, rows: ReadingArray) -> None:
         """Note committed rows, sorted by time."""

@@ -1,4 +1,4 @@
-"""Writes telemetry, readings and meter events to the database, each exactly once.
+"""Writes telemetry, readings, billing registers and meter events to the database, each exactly once.
 
 Knows the transactions. Does not know when to write, nor what to do while the database is away: that is the sink's and
 the head-end's business. Calls block, for at most the link's time limit and a bit.
@@ -20,7 +20,7 @@ from historian.routing import Router
 from scada.model.errors import RowsRejected
 from scada.model.point import Point
 from scada.model.ports import NOT_REMOVED, Clock, MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
-from scada.model.reading import MeterEventArray, ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
 QUARANTINE_LIMIT = 10_000
@@ -30,7 +30,7 @@ REMOVED_LATELY_US = 70 * 86_400_000_000
 
 
 class HistorianStore:
-    """SampleStore, ReadingStore and MeterEventStore on one connection, opened at the first call and after each loss.
+    """SampleStore and MeterStore on one connection, opened at the first call and after each loss.
 
     ``worker`` names who writes, in the account and in the server's list of sessions; each object is one run of it.
     After StoreUnavailable, call again with the same rows: if they were stored although the answer was lost, the
@@ -53,6 +53,7 @@ class HistorianStore:
         self._router = Router()
         run = uuid.uuid4()
         self._reading_account = IngestAccount(worker, run, "reading")
+        self._register_account = IngestAccount(worker, run, "register")
         self._event_account = IngestAccount(worker, run, "meter_event")
 
     def write_points(self, points: Iterable[Point]) -> None:
@@ -105,6 +106,20 @@ class HistorianStore:
                 self._reading_account.book(connection, work, entry)
         self._reading_account.committed(work)
         self._router.stored(routed.rows)
+        return ReadingOutcome(entry.stored, entry.revised, entry.duplicate)
+
+    def write_registers(self, batch: RegisterArray) -> ReadingOutcome:
+        """Commit billing registers; the same again is a duplicate, another value of one key becomes a revision.
+
+        Raises StoreUnavailable (try again with the same batch), or StoreRejected: then nothing is stored.
+        """
+        work = batch.tobytes()
+        with self._link.transaction() as connection:
+            entry = self._register_account.settled(connection, work)
+            if entry is None:
+                entry = writing.write_registers(connection, batch, self._worker)
+                self._register_account.book(connection, work, entry)
+        self._register_account.committed(work)
         return ReadingOutcome(entry.stored, entry.revised, entry.duplicate)
 
     def write_meter_events(self, batch: MeterEventArray) -> MeterEventOutcome:

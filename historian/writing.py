@@ -19,6 +19,8 @@ from historian.copyformat import (
     ARRIVAL_COPY,
     METER_EVENT_COPY,
     READING_COPY,
+    REGISTER_ARRIVAL,
+    REGISTER_ARRIVAL_COPY,
     SAMPLE_COPY,
     CopyLayout,
     Rows,
@@ -29,7 +31,7 @@ from historian.isolation import RefusedRow, store_all_but_refused
 from historian.queries import query
 from historian.rollup import note_changed
 from historian.routing import Routed, first_of_key
-from scada.model.reading import MeterEventArray, ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
 
@@ -48,6 +50,19 @@ def write_readings(connection: Connection, routed: Routed, source: str) -> Entry
         # COPY stops at the first known row and does not tell how many there are.
         stored, revised = _merge(connection, routed.rows, source)
         return Entry(stored, revised, duplicate=len(routed.rows) - stored - revised)
+
+
+def write_registers(connection: Connection, rows: RegisterArray, source: str) -> Entry:
+    """Store billing registers; a few for each meter and day, so all of them go through staging."""
+    key = ("time", "meter", "obis", "kind")
+    rows = sort_by(rows, *key)
+    connection.execute(query("create_register_arrivals"))
+    _copy(connection, "copy_register_arrivals", _arrivals(rows, REGISTER_ARRIVAL, key), REGISTER_ARRIVAL_COPY)
+    stored = connection.execute(query("insert_first_registers")).rowcount
+    revised = 0
+    if stored < len(rows):
+        revised = connection.execute(query("insert_register_revisions"), {**_span(rows), "source": source}).rowcount
+    return Entry(stored, revised, duplicate=len(rows) - stored - revised)
 
 
 def write_meter_events(connection: Connection, batch: MeterEventArray) -> Entry:
@@ -74,16 +89,26 @@ def _merge(connection: Connection, rows: ReadingArray, source: str) -> tuple[int
     The rest was known.
     """
     connection.execute(query("create_arrivals"))
-    arrivals = np.empty(len(rows), dtype=ARRIVAL)
-    for name in READING_COPY.columns:
-        arrivals[name] = rows[name]
-    arrivals["first"] = first_of_key(rows)
-    _copy(connection, "copy_arrivals", arrivals, ARRIVAL_COPY)
+    _copy(connection, "copy_arrivals", _arrivals(rows, ARRIVAL, ("time", "meter")), ARRIVAL_COPY)
     stored = connection.execute(query("insert_first_arrivals")).rowcount
     if stored == len(rows):
         return stored, 0
-    span = {"earliest": instant(int(rows["time"][0])), "latest": instant(int(rows["time"][-1]))}
-    return stored, connection.execute(query("insert_revisions"), {**span, "source": source}).rowcount
+    return stored, connection.execute(query("insert_revisions"), {**_span(rows), "source": source}).rowcount
+
+
+def _arrivals(rows: Rows, dtype: np.dtype[np.void], key: tuple[str, ...]) -> Rows:
+    """Sorted rows as they go through staging: each with the mark whether it is the first of its key."""
+    arrivals = np.empty(len(rows), dtype=dtype)
+    assert rows.dtype.names is not None
+    for name in rows.dtype.names:
+        arrivals[name] = rows[name]
+    arrivals["first"] = first_of_key(rows, *key)
+    return arrivals
+
+
+def _span(rows: Rows) -> dict[str, object]:
+    """The times between which sorted rows lie, so that the planner leaves out the other days."""
+    return {"earliest": instant(int(rows["time"][0])), "latest": instant(int(rows["time"][-1]))}
 
 
 def _copy_samples(connection: Connection, rows: Rows) -> None:

@@ -6,10 +6,12 @@ subscribes and keeps alive; what the socket holds is read here, a buffer at a ti
 
 Every connection has a number, and an acknowledgement is sent only on the connection its message came on: after a
 reconnect the broker may give the same packet identifier to another message, and acknowledging that one would lose it.
-What was not acknowledged comes again by itself.
+What was not acknowledged comes again by itself. Acknowledgements go out in the order their messages came (4.6), in
+whatever order they were committed.
 
-Memory is bounded by the receive maximum: with that many messages unacknowledged the broker sends no more and keeps the
-rest (MQTT 5.0, 3.3.4). No maximum packet size is announced: a broker *discards* what exceeds it (3.1.2.11.4).
+Memory is bounded twice. With the receive maximum of messages unacknowledged the broker sends no more (3.3.4); and while
+``has_room`` says no, nothing is read, so that the broker keeps the rest however large its messages are. No maximum
+packet size is announced: a broker *discards* what exceeds it (3.1.2.11.4).
 """
 
 import logging
@@ -19,7 +21,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from time import monotonic
+from typing import Any, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -28,7 +31,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from meters.framing import cut, pubacks
-from meters.ingest import Message
+from meters.message import Message
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
 
@@ -36,12 +39,18 @@ SESSION_EXPIRY_S = 7 * 86_400
 """The broker keeps what came while the head-end was away this long; the meters' own memory lasts 60 days."""
 
 KEEPALIVE_S = 15
+PING_S = 12.0
+SILENCE_S = 30.0
+"""A broker that says nothing for so long, not even to our pings, is gone. paho's own watch is not used: it would take a
+wire that is not being read for a dead one."""
+PINGREQ = b"\xc0\x00"
 CONNECT_TIMEOUT_S = 5.0
 READ_BYTES = 256 * 1024
 """Most that is read before acknowledgements are sent: some 700 single readings, or 25 batches."""
 GATHER_S = 0.002
 """Pause after a read that brought little: a wake-up costs as much as ten messages, and a batch gathers for 100 ms."""
 LITTLE_BYTES = 64 * 1024
+POLL_MS = 1000
 
 BACK_OFF_MIN_S, BACK_OFF_MAX_S = 0.2, 10.0
 SETTLED_S = 5.0
@@ -58,14 +67,6 @@ class Broker:
     port: int
     username: str = ""
     password: str = field(default="", repr=False)
-
-
-class Delivery(NamedTuple):
-    """A message and what is needed to acknowledge it."""
-
-    message: Message
-    connection: int
-    packet_id: int
 
 
 class _Client(Client):
@@ -95,7 +96,8 @@ class Connection:
         subscription: str,
         receive_maximum: int,
         clock: Clock,
-        deliver: Callable[[Sequence[Delivery]], None],
+        deliver: Callable[[Sequence[Message]], None],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self.is_connected = False
         self.last_error = ""
@@ -105,20 +107,24 @@ class Connection:
         self._receive_maximum = receive_maximum
         self._clock = clock
         self._deliver = deliver
+        self._has_room = has_room
         self._number = 0
         self._lost_at: int | None = None
         self._is_leaving = False
         self._unread = b""
         self._unsent = memoryview(b"")
-        self._to_acknowledge: deque[Sequence[Delivery]] = deque()
+        self._to_acknowledge: deque[Sequence[Message]] = deque()
+        self._unacknowledged: deque[int] = deque()
+        self._settled: set[int] = set()
+        self._heard_at = self._pinged_at = 0.0
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.settimeout(0.0)
         self._wake_writer.settimeout(0.0)
         self._client = self._make_client(client_id)
 
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+    def acknowledge(self, messages: Sequence[Message]) -> None:
         """Hand over messages whose rows are committed. Any thread; returns at once."""
-        self._to_acknowledge.append(deliveries)
+        self._to_acknowledge.append(messages)
         self.wake()
 
     def wake(self) -> None:
@@ -181,6 +187,8 @@ class Connection:
     def _connect(self) -> None:
         self._number += 1
         self._unread, self._unsent = b"", memoryview(b"")
+        self._unacknowledged.clear()
+        self._settled.clear()
         self._client.received, self._client.ended = b"", False
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its constructor untyped
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
@@ -196,17 +204,30 @@ class Connection:
         wake, wire = self._wake_reader.fileno(), link.fileno()
         poll = select.poll()
         poll.register(wake, select.POLLIN)
+        self._heard_at = self._pinged_at = monotonic()
         while not stop.is_set() and self._client.socket() is not None:
             wants_write = self._unsent or self._client.want_write()
-            poll.register(wire, select.POLLIN | (select.POLLOUT if wants_write else 0))
-            ready = dict(poll.poll(1000))
+            wants_read = self._has_room()
+            poll.register(wire, (select.POLLIN if wants_read else 0) | (select.POLLOUT if wants_write else 0))
+            ready = dict(poll.poll(POLL_MS))
             if wake in ready:
                 self._drain_wake()
             came = self._receive(link) if ready.get(wire, 0) & ~select.POLLOUT else 0
+            self._keep_alive(is_listening=wants_read)
             self._write(link)
-            self._client.loop_misc()
             if 0 < came < LITTLE_BYTES:
                 stop.wait(GATHER_S)
+
+    def _keep_alive(self, *, is_listening: bool) -> None:
+        """Ping the broker now and then. Raises LinkError when it has been silent although we listened."""
+        now = monotonic()
+        if not is_listening:
+            self._heard_at = now
+        if now - self._heard_at > SILENCE_S:
+            raise LinkError(f"the broker has said nothing for {now - self._heard_at:.0f} s")
+        if now - self._pinged_at > PING_S and not self._unsent and not self._client.want_write():
+            self._pinged_at = now
+            self._unsent = memoryview(PINGREQ)
 
     def _receive(self, link: socket.socket) -> int:
         """Read once, hand other packets to paho and messages on; the number of bytes that came. Raises LinkError."""
@@ -214,19 +235,18 @@ class Connection:
             data = link.recv(READ_BYTES)
         except BlockingIOError:
             return READ_BYTES
-        now = self._clock()
-        messages, others, consumed = cut(self._unread + data)
-        self._unread = (self._unread + data)[consumed:]
+        self._heard_at = monotonic()
+        buffer = self._unread + data
+        messages, others, consumed = cut(buffer, self._clock(), self._number)
+        self._unread = buffer[consumed:]
         self._client.ended = not data
         for packet in others:
             self._client.received += packet
         while self._client.socket() is not None and (self._client.received or self._client.ended):
             self._client.loop_read()
         if messages:
-            number = self._number
-            self._deliver(
-                [Delivery(Message(topic, payload, now), number, packet_id) for topic, payload, packet_id in messages]
-            )
+            self._unacknowledged.extend([message.packet_id for message in messages if message.packet_id])
+            self._deliver(messages)
         return len(data)
 
     def _write(self, link: socket.socket) -> None:
@@ -246,15 +266,18 @@ class Connection:
             return
 
     def _due_acknowledgements(self) -> list[int]:
-        """Packet identifiers of what is committed, of this connection only; 0 was sent with QoS 0 and expects none."""
-        due: list[int] = []
+        """Packet identifiers of what is committed, of this connection only, in the order they came."""
         while self._to_acknowledge:
-            deliveries = [each for each in self._to_acknowledge.popleft() if each.packet_id]
-            ours = [each.packet_id for each in deliveries if each.connection == self._number]
+            owed = [message for message in self._to_acknowledge.popleft() if message.packet_id]
+            ours = [message.packet_id for message in owed if message.connection == self._number]
             if self._client.socket() is None:
                 ours = []
-            due += ours
-            self.stale_acknowledgements += len(deliveries) - len(ours)
+            self._settled.update(ours)
+            self.stale_acknowledgements += len(owed) - len(ours)
+        due: list[int] = []
+        while self._unacknowledged and self._unacknowledged[0] in self._settled:
+            due.append(self._unacknowledged.popleft())
+        self._settled.difference_update(due)
         return due
 
     def _drain_wake(self) -> None:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from meters.message import Message
 from scada.model.errors import LinkError
 
 _PUBLISH = 3
@@ -18,28 +19,20 @@ _PUBACK_SUCCESS = b"\x40\x02"
 """PUBACK without reason code and properties, which means success (MQTT 5.0, 3.4.2.1)."""
 
 
-class Published(NamedTuple):
-    """A received PUBLISH; ``packet_id`` is 0 for one with QoS 0, which nobody acknowledges."""
-
-    topic: str
-    payload: bytes
-    packet_id: int
-
-
 class Cut(NamedTuple):
     """What a buffer held: messages, other packets as bytes, each in order, and how many bytes both took."""
 
-    messages: list[Published]
+    messages: list[Message]
     others: list[bytes]
     consumed: int
 
 
-def cut(data: bytes) -> Cut:
-    """All complete packets at the beginning of ``data``; an incomplete one stays.
+def cut(data: bytes, received_at: int = 0, connection: int = 0) -> Cut:
+    """All complete packets at the beginning of ``data``; an incomplete one stays. Messages bear the two numbers.
 
     Raises LinkError when these bytes cannot be MQTT, or hold a message with QoS 2, which was not subscribed to.
     """
-    messages: list[Published] = []
+    messages: list[Message] = []
     others: list[bytes] = []
     at, size = 0, len(data)
     while size - at >= 2:
@@ -52,7 +45,8 @@ def cut(data: bytes) -> Cut:
         if end > size:
             break
         if first >> 4 == _PUBLISH:
-            messages.append(_published(data, first, body, end))
+            topic, at, packet_id = _published(data, first, body, end)
+            messages.append(Message(topic, data[at:end], received_at, connection, packet_id))
         else:
             others.append(data[at:end])
         at = end
@@ -67,7 +61,8 @@ def pubacks(packet_ids: Sequence[int]) -> bytes:
 _TWO_BYTES = struct.Struct(">H")
 
 
-def _published(data: bytes, first: int, body: int, end: int) -> Published:
+def _published(data: bytes, first: int, body: int, end: int) -> tuple[str, int, int]:
+    """Topic, beginning of the payload, and packet identifier of a PUBLISH. Raises LinkError."""
     if end - body < 3:
         raise LinkError("the broker sends a message without a topic")
     at = body + 2 + (data[body] << 8 | data[body + 1])
@@ -82,10 +77,9 @@ def _published(data: bytes, first: int, body: int, end: int) -> Published:
         at += 2
     at = _after_properties(data, at, end)
     try:
-        name = topic.decode()
+        return topic.decode(), at, packet_id
     except UnicodeDecodeError:
-        name = "(not UTF-8)"
-    return Published(name, data[at:end], packet_id)
+        return "(not UTF-8)", at, packet_id
 
 
 def _after_properties(data: bytes, at: int, end: int) -> int:

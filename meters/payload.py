@@ -6,16 +6,18 @@ in ``meters.packed``. Does not know which meters exist, what time it is, or whet
 is a new row.
 """
 
+import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import starmap
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.jsonform import Int64, decimal_serial, microseconds, versioned, why_unreadable
+from meters.jsonform import MAX_JSON_BYTES, Int64, decimal_serial, microseconds, versioned, why_unreadable
 from meters.rejection import Reason, Rejected
 
 INCOMING = np.dtype(
@@ -106,10 +108,18 @@ class IncomingEvent:
     seq: int
 
 
-_PROFILE = msgspec.json.Decoder(ProfileReading)
+class _VersionedReading(ProfileReading, frozen=True, kw_only=True, gc=False):
+    """A reading that names its version itself."""
+
+    v: int
+
+
+_PROFILE = msgspec.json.Decoder(_VersionedReading)
 _EVENT = msgspec.json.Decoder(EventMessage)
 _STATE = msgspec.json.Decoder(StateMessage)
 _ENCODER = msgspec.json.Encoder()
+
+_ROW = struct.Struct("<qIqqqqqqqqq?")
 
 IncomingRow = tuple[int, int, int, int, int, int, int, int, int, int, int, bool]
 """One row of INCOMING as a tuple, in the order of its fields."""
@@ -128,8 +138,24 @@ def encode_message(message: ProfileReading | EventMessage | StateMessage) -> byt
     return _ENCODER.encode(message)
 
 
+def rows_of(rows: Sequence[IncomingRow]) -> IncomingArray:
+    """Decoded readings as an array of dtype INCOMING: a fifth of what numpy takes for a list of tuples."""
+    return np.frombuffer(bytearray().join(starmap(_ROW.pack, rows)), dtype=INCOMING)
+
+
 def decode_profile(payload: bytes) -> IncomingRow | Rejected:
-    """One JSON load-profile reading as a row of INCOMING, whatever its schema version. Never raises."""
+    """One JSON load-profile reading as a row of INCOMING, whatever its schema version. Never raises.
+
+    Whatever is well-formed schema 1 is read at once; only the others are asked for their version first.
+    """
+    if len(payload) <= MAX_JSON_BYTES:
+        try:
+            reading = _PROFILE.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        else:
+            if reading.v == 1:
+                return _profile_row(reading)
     decoder = versioned(payload, PROFILE_DECODERS)
     return decoder if isinstance(decoder, Rejected) else decoder(payload)
 
@@ -158,6 +184,10 @@ def _profile_v1(payload: bytes) -> IncomingRow | Rejected:
         reading = _PROFILE.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return why_unreadable(payload, error)
+    return _profile_row(reading)
+
+
+def _profile_row(reading: ProfileReading) -> IncomingRow | Rejected:
     serial = decimal_serial(reading.serial)
     if isinstance(serial, Rejected):
         return serial

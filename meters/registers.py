@@ -8,11 +8,13 @@ question. What the meter captured later than the boundary, because it had no sup
 """
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from meters.jsonform import Int64, decimal_serial, microseconds, versioned, why_unreadable
 from meters.obis import BY_CODE, ObisKind
@@ -23,6 +25,23 @@ KIND_WORDS: Mapping[str, RegisterKind] = {
     kind.name.lower(): kind for kind in RegisterKind if kind is not RegisterKind.SNAPSHOT
 }
 """``daily``, ``month_end``, ``price_change``, ``exchange``, ``on_demand``: what a meter may say."""
+
+
+INCOMING_REGISTER = np.dtype(
+    [
+        ("serial", "<i8"),
+        ("point_check", "<u4"),
+        ("time", "<i8"),
+        ("taken_at", "<i8"),
+        ("obis", "<i2"),
+        ("value", "<i8"),
+        ("status", "<i8"),
+        ("seq", "<i8"),
+        ("kind", "u1"),
+        ("aligned", "?"),
+    ]
+)
+"""One decoded register before any rule; the fields as in ``IncomingRegisters``."""
 
 
 class TimedValue(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +77,10 @@ class RegisterValue:
 
 @dataclass(frozen=True, slots=True)
 class IncomingRegisters:
-    """A decoded message before any rule; time in µs since 1970 UTC. ``unknown`` are codes that are no registers."""
+    """A decoded message before any rule; time in µs since 1970 UTC.
+
+    ``unknown`` are codes that are no registers; ``aligned`` is False when a daily or monthly boundary is no midnight.
+    """
 
     serial: int
     point_check: int
@@ -69,6 +91,7 @@ class IncomingRegisters:
     status: int
     values: tuple[RegisterValue, ...]
     unknown: tuple[str, ...] = ()
+    aligned: bool = True
 
 
 _REGISTERS = msgspec.json.Decoder(RegisterMessage)
@@ -114,7 +137,19 @@ def _registers_v1(payload: bytes) -> IncomingRegisters | Rejected:
         message.status,
         tuple(_value(code, value, taken_at) for code, value in known.items()),
         tuple(code for code in message.values if code not in known),
+        _is_aligned(kind, message.time),
     )
+
+
+def register_rows(messages: Sequence[IncomingRegisters]) -> tuple[NDArray[np.void], NDArray[np.intp]]:
+    """All registers of some messages as rows of dtype INCOMING_REGISTER, and of each row the index of its message."""
+    rows = [
+        (m.serial, m.point_check, m.time, each.taken_at, each.obis, each.value, m.status, m.seq, m.kind, m.aligned)
+        for m in messages
+        for each in m.values
+    ]
+    number = np.repeat(np.arange(len(messages)), [len(m.values) for m in messages])
+    return np.array(rows, dtype=INCOMING_REGISTER), number.astype(np.intp)
 
 
 REGISTER_DECODERS: Mapping[int, Callable[[bytes], IncomingRegisters | Rejected]] = {1: _registers_v1}
@@ -124,6 +159,13 @@ def _without_zone(message: RegisterMessage) -> datetime | None:
     times = [message.time, message.taken or message.time]
     times += [value.time for value in message.values.values() if isinstance(value, TimedValue)]
     return next((time for time in times if time.tzinfo is None), None)
+
+
+def _is_aligned(kind: RegisterKind, time: datetime) -> bool:
+    at_midnight = (time.hour, time.minute, time.second, time.microsecond) == (0, 0, 0, 0)
+    if kind is RegisterKind.MONTH_END:
+        return at_midnight and time.day == 1
+    return at_midnight or kind is not RegisterKind.DAILY
 
 
 def _is_register(code: str) -> bool:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.account import Account
-from meters.ingest import PAYLOAD_KEPT, Intake, Message
+from meters.ingest import Accounts, Intake
+from meters.message import Message
+from meters.opened import PAYLOAD_KEPT
 from meters.rejection import Reason
 from scada.model.errors import StoreRejected, StoreUnavailable
-from scada.model.ports import MeterEventStore, Quarantined, ReadingStore
+from scada.model.ports import MeterStore, Quarantined, ReadingOutcome
 
 MAX_REFUSED = 100
 """Refused rows of one batch that are believed to be the rows' own fault."""
@@ -58,51 +60,43 @@ class _Load:
 
 
 class Settlement:
-    """One intake of ``messages`` being written to the stores. ``late`` is the count of its late readings."""
+    """One intake of ``messages`` being written to the store. ``late`` is the count of its late readings."""
 
-    def __init__(
-        self,
-        messages: Sequence[Message],
-        intake: Intake,
-        late: int,
-        reading_store: ReadingStore,
-        event_store: MeterEventStore,
-    ) -> None:
+    def __init__(self, messages: Sequence[Message], intake: Intake, late: int, store: MeterStore) -> None:
         self.intake = intake
         self._messages = messages
         self._late = late
-        self._reading_store = reading_store
-        self._readings = _Load(intake.readings, self._write_readings)
-        self._events = _Load(
-            intake.events,
-            lambda rows: _event_account(event_store, rows),
-        )
+        self._store = store
+        self._readings = _Load(intake.readings.rows, _counted(store.write_readings))
+        self._registers = _Load(intake.registers.rows, _counted(store.write_registers))
+        self._events = _Load(intake.events.rows, lambda rows: _event_account(store, rows))
         self._quarantine_is_written = False
 
     def advance(self) -> None:
-        """Do what is left, in order: readings, events, quarantine.
+        """Do what is left, in order: readings, registers, events, quarantine.
 
         Raises StoreUnavailable: call again later, nothing is done twice and nothing must be acknowledged yet.
         """
         self._readings.advance()
+        self._registers.advance()
         self._events.advance()
         if not self._quarantine_is_written:
-            quarantined = [*self.intake.quarantined, *self._refused(self._readings, self.intake.reading_source)]
-            quarantined += self._refused(self._events, self.intake.event_source)
+            quarantined = [*self.intake.quarantined, *self._refused(self._readings, self.intake.readings.source)]
+            quarantined += self._refused(self._registers, self.intake.registers.source)
+            quarantined += self._refused(self._events, self.intake.events.source)
             if quarantined:
-                self._reading_store.write_quarantine(quarantined)
+                self._store.write_quarantine(quarantined)
             self._quarantine_is_written = True
 
     @property
-    def accounts(self) -> tuple[Account, Account]:
-        """Accounts of readings and of events, once ``advance`` has returned."""
-        readings = self.intake.reading_account + self._readings.account + _refusals(self._readings)
-        events = self.intake.event_account + self._events.account + _refusals(self._events)
-        return readings + Account(late=self._late), events
-
-    def _write_readings(self, rows: NDArray[np.void]) -> Account:
-        outcome = self._reading_store.write_readings(rows)
-        return Account(outcome.stored, outcome.revised, outcome.duplicate)
+    def accounts(self) -> Accounts:
+        """What became of everything, once ``advance`` has returned."""
+        written = Accounts(
+            self._readings.account + _refusals(self._readings) + Account(late=self._late),
+            self._registers.account + _refusals(self._registers),
+            self._events.account + _refusals(self._events),
+        )
+        return self.intake.accounts + written
 
     def _refused(self, load: _Load, source: NDArray[np.intp]) -> list[Quarantined]:
         found = []
@@ -114,7 +108,15 @@ class Settlement:
         return found
 
 
-def _event_account(store: MeterEventStore, rows: NDArray[np.void]) -> Account:
+def _counted(write: Callable[[NDArray[np.void]], ReadingOutcome]) -> Callable[[NDArray[np.void]], Account]:
+    def counted(rows: NDArray[np.void]) -> Account:
+        outcome = write(rows)
+        return Account(outcome.stored, outcome.revised, outcome.duplicate)
+
+    return counted
+
+
+def _event_account(store: MeterStore, rows: NDArray[np.void]) -> Account:
     outcome = store.write_meter_events(rows)
     return Account(stored=outcome.stored, duplicate=outcome.duplicate)
 

@@ -8,16 +8,13 @@ own words and passes over them. Knows names, not payloads.
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 ROOT = "ami/v1"
 DIRECT = "direct"
 BATCH = "batch"
 NO_METER = "-"
-
-_LEVEL = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
-_SERIAL = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class Subject(StrEnum):
@@ -31,8 +28,7 @@ class Subject(StrEnum):
     RESPONSE = "response"
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """A topic taken apart. ``serial`` is None for batches and for a concentrator's own state."""
 
     unit: str
@@ -68,24 +64,22 @@ def talk_topic(unit: str, concentrator: str, serial: int | None, subject: Subjec
 
 def read_topic(text: str) -> Topic | None:
     """The topic taken apart, or None when it is none of ours."""
-    levels = text.split("/")
-    if len(levels) != 6 or text[: len(ROOT) + 1] != f"{ROOT}/":
+    match = _FORM.fullmatch(text)
+    if match is None:
         return None
-    _, _, unit, concentrator, meter, subject_name = levels
-    if subject_name not in _SUBJECTS or not (_LEVEL.fullmatch(unit) and _LEVEL.fullmatch(concentrator)):
-        return None
+    unit, concentrator, meter, subject_name = match.groups()
     subject = _SUBJECTS[subject_name]
     if meter == BATCH:
         return Topic(unit, concentrator, None, is_batch=True, subject=subject) if subject is Subject.PROFILE else None
     if meter == NO_METER:
         return Topic(unit, concentrator, None, is_batch=False, subject=subject) if subject in _OF_CONCENTRATOR else None
-    if _SERIAL.fullmatch(meter) is None:
-        return None
     return Topic(unit, concentrator, int(meter), is_batch=False, subject=subject)
 
 
 _OF_CONCENTRATOR = frozenset({Subject.STATE, Subject.REQUEST, Subject.RESPONSE})
 _SUBJECTS = {subject.value: subject for subject in Subject}
+_LEVEL = "([A-Za-z0-9_-]{1,32})"
+_FORM = re.compile(f"{ROOT}/{_LEVEL}/{_LEVEL}/({BATCH}|{NO_METER}|[0-9]{{1,12}})/({'|'.join(_SUBJECTS)})", re.ASCII)
 
 
 def _checked(topic: Topic) -> Topic:

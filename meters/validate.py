@@ -61,10 +61,11 @@ class Limits:
 class Candidates:
     """Rows to be judged with what the registry says of their meters; all of shape (n,).
 
-    ``rows``: dtype INCOMING · ``position``: in the registry, UNKNOWN where not registered.
+    ``rows``: dtype INCOMING, or INCOMING_REGISTER for its own rules · ``position``: in the registry, UNKNOWN where not
+    registered.
     """
 
-    rows: IncomingArray
+    rows: NDArray[np.void]
     position: NDArray[np.intp]
     registry: Registry
     limits: Limits
@@ -135,24 +136,60 @@ def out_of_range(c: Candidates) -> _BoolArray:
     )
 
 
-RULES: tuple[tuple[Reason, Callable[[Candidates], _BoolArray]], ...] = (
-    (Reason.OUT_OF_RANGE, bad_serial),
+def register_in_future(c: Candidates) -> _BoolArray:
+    """A register was counted later than now plus the tolerance."""
+    return c.rows["taken_at"] > c.limits.latest
+
+
+def register_negative(c: Candidates) -> _BoolArray:
+    """A register is negative."""
+    return c.rows["value"] < 0
+
+
+def register_out_of_range(c: Candidates) -> _BoolArray:
+    """A value no meter can show, a time no meter can mean, or a status that is no byte."""
+    rows = c.rows
+    return (
+        (rows["value"] > MAX_REGISTER)
+        | (rows["taken_at"] < 0)
+        | (rows["status"] < 0)
+        | (rows["status"] > 0xFF)
+        | (rows["seq"] < 0)
+    )
+
+
+Rules = tuple[tuple[Reason, Callable[[Candidates], _BoolArray]], ...]
+
+_WHO_AND_WHEN: Rules = (
     (Reason.UNKNOWN_METER, unknown_meter),
     (Reason.WRONG_METERING_POINT, wrong_metering_point),
     (Reason.IN_FUTURE, in_future),
     (Reason.TOO_OLD, too_old),
     (Reason.NOT_INSTALLED, not_installed),
+)
+
+RULES: Rules = (
+    (Reason.OUT_OF_RANGE, bad_serial),
+    *_WHO_AND_WHEN,
     (Reason.NEGATIVE, negative),
     (Reason.OUT_OF_RANGE, out_of_range),
 )
 """In this order: who it is, when it was, what it says."""
 
+REGISTER_RULES: Rules = (
+    *_WHO_AND_WHEN,
+    (Reason.IN_FUTURE, register_in_future),
+    (Reason.NEGATIVE, register_negative),
+    (Reason.OUT_OF_RANGE, register_out_of_range),
+)
+"""The same for billing registers; their serials are decimal text and so never out of range."""
 
-def judge(candidates: Candidates) -> NDArray[np.uint8]:
+
+def judge(candidates: Candidates, rules: Rules = RULES) -> NDArray[np.uint8]:
     """``Reason.code`` of the first rule that fires per row, 0 where none does; shape (n,)."""
-    assert candidates.rows.dtype == INCOMING
+    assert candidates.rows.dtype == INCOMING or rules is not RULES
     codes = np.zeros(len(candidates.rows), dtype=np.uint8)
-    for reason, rule in RULES:
+    for reason, rule in rules:
         fires = rule(candidates)
         if fires.any():
             codes[fires & (codes == 0)] = reason.code
@@ -168,6 +205,6 @@ def misaligned(rows: IncomingArray, limits: Limits) -> _BoolArray:
     return np.asarray(off_grid | (rows["interval_s"] != limits.capture_period_s))
 
 
-def not_for_billing(rows: IncomingArray) -> _BoolArray:
+def not_for_billing(rows: NDArray[np.void]) -> _BoolArray:
     """Rule V19: the meter itself calls the interval unusable for billing (status bits 0 to 2)."""
     return np.asarray((rows["status"] & int(NOT_FOR_BILLING)) != 0)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from historian.store import HistorianStore
 from meters.connection import Broker
 from meters.headend import HeadEnd
 from scada.clock import now_us
-from scada.config import Config, HttpConfig
+from scada.config import Config, HeadEndConfig, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
 from scada.metertalk import MeterTalk
 from scada.schema import bring_up_to_date
@@ -32,10 +33,9 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
     credential = endpoints.mqtt_credentials[Role.HEADEND]
     broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
     settings = config.head_end
-    with HistorianStore(
-        endpoints.postgres_dsn, worker=settings.client_id, clock=now_us, quarantine_limit=settings.quarantine_rows
-    ) as store:
-        head_end = HeadEnd(settings, broker, store, store, now_us, ZoneInfo(config.time_zone))
+    with ExitStack() as stack:
+        stores = [stack.enter_context(_store(endpoints, settings)) for _ in range(settings.writers)]
+        head_end = HeadEnd(settings, broker, stores, now_us, ZoneInfo(config.time_zone))
         talk = MeterTalk(settings, broker, endpoints.postgres_dsn, now_us)
         since = now_us()
 
@@ -61,6 +61,12 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
             finally:
                 head_end.stop()
         write_last_state(config.var, NAME, state())
+
+
+def _store(endpoints: Endpoints, settings: HeadEndConfig) -> HistorianStore:
+    return HistorianStore(
+        endpoints.postgres_dsn, worker=settings.client_id, clock=now_us, quarantine_limit=settings.quarantine_rows
+    )
 
 
 async def _read_until(stop: asyncio.Event, head_end: HeadEnd) -> None:

@@ -86,6 +86,8 @@ class HeadEndConfig:
     client_id: str = "head-end-1"
     shared_group: str = ""
     receive_maximum: int = bounded(low=100, high=65535, default=20_000)
+    in_hand_mib: int = bounded(low=1, high=65_536, default=48)
+    writers: int = bounded(low=1, high=16, default=2)
     batch_rows: int = bounded(low=100, high=100_000, default=20_000)
     batch_age_s: float = bounded(low=0.01, high=60.0, default=0.1)
     capture_period_s: int = bounded(low=1, high=86400, default=1800)

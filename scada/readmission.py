@@ -8,7 +8,8 @@ import logging
 
 from historian.readmission import Waiting, WaitingRoom
 from historian.store import HistorianStore
-from meters.ingest import Intake, Message, take
+from meters.ingest import Intake, take
+from meters.message import Message
 from meters.registry import build_registry
 from meters.rejection import Reason
 from meters.validate import Limits
@@ -29,7 +30,7 @@ class Readmission:
         self._looked_at = 0
 
     def look(self) -> int:
-        """Take in what has become acceptable; how many readings and events that were."""
+        """Take in what has become acceptable; how many readings, registers and events that were."""
         newest = self._room.newest_registration()
         if newest <= self._looked_at:
             return 0
@@ -46,17 +47,18 @@ class Readmission:
             after = waiting[-1].id
         self._looked_at = newest
         if taken:
-            _log.info("Quarantine: %d readings and events accepted, their meters are registered now", taken)
+            _log.info("Quarantine: %d readings, registers and events accepted, their meters are registered now", taken)
         return taken
 
     def _accept(self, waiting: tuple[Waiting, ...], intake: Intake) -> int:
-        if len(intake.readings):
-            self._store.write_readings(intake.readings)
-        if len(intake.events):
-            self._store.write_meter_events(intake.events)
-        accepted = {*intake.reading_source.tolist(), *intake.event_source.tolist()}
+        accepted = (intake.readings, intake.registers, intake.events)
+        writes = (self._store.write_readings, self._store.write_registers, self._store.write_meter_events)
+        for part, write in zip(accepted, writes, strict=True):
+            if len(part.rows):
+                write(part.rows)
+        numbers = {number for part in accepted for number in part.source.tolist()}
         refused = {(each.topic, each.received_at) for each in intake.quarantined}
         self._room.release(
-            [w.id for number, w in enumerate(waiting) if number in accepted and (w.topic, w.received_at) not in refused]
+            [w.id for number, w in enumerate(waiting) if number in numbers and (w.topic, w.received_at) not in refused]
         )
-        return len(intake.readings) + len(intake.events)
+        return sum(len(part.rows) for part in accepted)

@@ -7,18 +7,18 @@ import numpy as np
 
 from scada.model.errors import RowsRejected, StoreRejected, StoreUnavailable
 from scada.model.ports import MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
-from scada.model.reading import MeterEventArray, ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000
 
-Key = tuple[int, int]
+Key = tuple[int, ...]
 Value = tuple[int, ...]
 
 
 @dataclass
 class FakeHistorian:
-    """SampleStore, ReadingStore and MeterEventStore.
+    """SampleStore and MeterStore.
 
     ``is_away``: every call finds the database away. ``forgets_answers``: the next call does its work, but its answer is
     lost, as when the connection dies during COMMIT.
@@ -32,6 +32,8 @@ class FakeHistorian:
     batches: list[tuple[str, int]] = field(default_factory=list)
     readings: dict[Key, Value] = field(default_factory=dict)
     revisions: list[tuple[Key, Value]] = field(default_factory=list)
+    registers: dict[Key, Value] = field(default_factory=dict)
+    register_revisions: list[tuple[Key, Value]] = field(default_factory=list)
     events: set[tuple[int, int, int]] = field(default_factory=set)
     quarantine: list[Quarantined] = field(default_factory=list)
     _lost: dict[bytes, ReadingOutcome | MeterEventOutcome] = field(default_factory=dict)
@@ -55,16 +57,20 @@ class FakeHistorian:
             return known
         if not np.all(_plausible(batch["time"]) & (batch["meter"] > 0) & (batch["import_wh"] >= 0)):
             raise StoreRejected("a row cannot be stored")
-        stored = revised = 0
-        for row in batch.tolist():
-            key, value = (row[0], row[1]), row[2:]
-            if key not in self.readings:
-                self.readings[key] = value
-                stored += 1
-            elif self.readings[key] != value and (key, value) not in self.revisions:
-                self.revisions.append((key, value))
-                revised += 1
-        outcome = ReadingOutcome(stored, revised, len(batch) - stored - revised)
+        outcome = _merged(batch.tolist(), 2, self.readings, self.revisions)
+        self._answer(batch.tobytes(), outcome)
+        return outcome
+
+    def write_registers(self, batch: RegisterArray) -> ReadingOutcome:
+        self._arrive()
+        known = self._lost.pop(batch.tobytes(), None)
+        if isinstance(known, ReadingOutcome):
+            return known
+        plausible = _plausible(batch["time"]) & _plausible(batch["taken_at"])
+        if not np.all(plausible & (batch["meter"] > 0) & (batch["value"] >= 0)):
+            raise StoreRejected("a row cannot be stored")
+        rows = batch[["time", "meter", "obis", "kind", "taken_at", "value", "status", "flag", "method"]].tolist()
+        outcome = _merged(rows, 4, self.registers, self.register_revisions)
         self._answer(batch.tobytes(), outcome)
         return outcome
 
@@ -100,6 +106,22 @@ class FakeHistorian:
             if outcome is not None:
                 self._lost[work] = outcome
             raise StoreUnavailable("the connection died during COMMIT")
+
+
+def _merged(
+    rows: list[Value], width: int, first: dict[Key, Value], revisions: list[tuple[Key, Value]]
+) -> ReadingOutcome:
+    """Rows whose first ``width`` columns are their key."""
+    stored = revised = 0
+    for row in rows:
+        key, value = row[:width], row[width:]
+        if key not in first:
+            first[key] = value
+            stored += 1
+        elif first[key] != value and (key, value) not in revisions:
+            revisions.append((key, value))
+            revised += 1
+    return ReadingOutcome(stored, revised, len(rows) - stored - revised)
 
 
 def _plausible(time: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.bool_]:

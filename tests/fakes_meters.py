@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from socket import create_connection, socket
+from typing import Any
 
 import numpy as np
 
-from meters.ingest import Message
+from meters.message import Message
 from meters.packed import BatchHeader, encode_batch, pack_records
 from meters.payload import EventMessage, ProfileReading, ProfileValues, encode_message, point_check
+from meters.registers import RegisterMessage, encode_registers
 from meters.topic import Subject, batch_topic, meter_topic
 from scada.model.errors import StoreRejected, StoreUnavailable
 from scada.model.ports import MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
-from scada.model.reading import MeterEventArray, ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray, RegisterKind
 
 NOW = 1_748_748_600_000_000
 """2025-06-01 10:30:00 in Viet Nam (03:30 UTC), in µs; a multiple of 30 min."""
@@ -70,6 +72,21 @@ def event_message(number: int, code: int = 99, time: int = NOW, **changes: objec
     return Message(meter_topic("PC01", "direct", serial_of(number), Subject.EVENT), encode_message(event), NOW)
 
 
+def register_message(number: int, values: dict[str, int], time: int = NOW, **changes: object) -> Message:
+    """Registers a meter says of a moment; ``changes`` replace fields of the message."""
+    fields: dict[str, object] = {
+        "serial": str(serial_of(number)),
+        "point": point_of(number),
+        "kind": RegisterKind.ON_DEMAND.name.lower(),
+        "time": datetime.fromtimestamp(time / 1e6, VIET_NAM),
+        "seq": 1,
+        "values": values,
+    }
+    registers = RegisterMessage(**{**fields, **changes})  # type: ignore[arg-type]  # a test names its own fields
+    topic = meter_topic("PC01", "direct", serial_of(number), Subject.REGISTER)
+    return Message(topic, encode_registers(registers), NOW)
+
+
 def batch_payload(numbers: Sequence[int], time: int = NOW, *, energy: int = 1000) -> bytes:
     """A good packed batch of one interval of several meters."""
     records = pack_records(
@@ -91,7 +108,7 @@ def batch_message(numbers: Sequence[int], time: int = NOW) -> Message:
 
 @dataclass
 class FakeStore:
-    """ReadingStore and MeterEventStore in memory: same key and value is a duplicate, another value a revision."""
+    """A MeterStore in memory: same key and value is a duplicate, another value a revision. Any thread may call."""
 
     registered: list[RegisteredMeter] = field(default_factory=list)
     rows: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
@@ -102,6 +119,8 @@ class FakeStore:
     """Meter ids whose rows the database refuses for good."""
     refuses_all: bool = False
     calls: int = 0
+    registers: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     registry_reads: int = 0
     is_away: threading.Event = field(default_factory=threading.Event)
     away_on_calls: set[int] = field(default_factory=set)
@@ -111,19 +130,18 @@ class FakeStore:
         self._arrive()
         if self.refuses_all or self.poisoned & set(batch["meter"].tolist()):
             raise StoreRejected("value out of range")
-        stored = revised = duplicate = 0
-        for row in batch.tolist():
-            key, value = (row[0], row[1]), row[2:]
-            if key not in self.rows:
-                stored += 1
-            elif self.rows[key] == value:
-                duplicate += 1
-                continue
-            else:
-                revised += 1
-                self.revisions.append(key)
-            self.rows[key] = value
+        with self.lock:
+            revised = len(self.revisions)
+            stored, duplicate = self._note(batch.tolist(), self.rows, 2)
+            revised = len(self.revisions) - revised
         return ReadingOutcome(stored, revised, duplicate)
+
+    def write_registers(self, batch: RegisterArray) -> ReadingOutcome:
+        self._arrive()
+        rows = batch[["time", "meter", "obis", "kind", "taken_at", "value", "status", "flag", "method"]].tolist()
+        with self.lock:
+            stored, duplicate = self._note(rows, self.registers, 4)
+        return ReadingOutcome(stored, len(batch) - stored - duplicate, duplicate)
 
     def write_meter_events(self, batch: MeterEventArray) -> MeterEventOutcome:
         self._arrive()
@@ -141,8 +159,21 @@ class FakeStore:
         self.registry_reads += 1
         return list(self.registered)
 
+    def _note(self, rows: list[Any], kept: dict[Any, Any], width: int) -> tuple[int, int]:
+        """Rows whose first ``width`` columns are their key; how many were new, and how many known."""
+        stored = duplicate = 0
+        for row in rows:
+            key, value = row[:width], row[width:]
+            stored += key not in kept
+            duplicate += kept.get(key) == value
+            if key in kept and kept[key] != value:
+                self.revisions.append(key)
+            kept[key] = value
+        return stored, duplicate
+
     def _arrive(self) -> None:
-        self.calls += 1
+        with self.lock:
+            self.calls += 1
         if self.is_away.is_set() or self.calls in self.away_on_calls:
             raise StoreUnavailable("connection refused")
 

@@ -197,16 +197,20 @@ FROM (
     ORDER BY meter, abs(extract(epoch FROM time - %(at)s)), time
 ) r CROSS JOIN LATERAL (VALUES (1, r.import_wh), (6, r.export_wh), (11, r.import_varh)) AS v (obis, value)
 WHERE v.obis <> 6 OR v.value > 0
-ON CONFLICT (time, meter, obis) DO UPDATE SET
+ON CONFLICT (time, meter, obis, kind) DO UPDATE SET
     taken_at = excluded.taken_at, known_at = now(), value = excluded.value, status = excluded.status,
     flag = excluded.flag, method = excluded.method
 WHERE abs(extract(epoch FROM excluded.taken_at - excluded.time)) < abs(extract(epoch FROM register.taken_at - register.time));
 
 -- name: snapshot_figures
 -- Per unit: meters installed at a boundary, and how many have an exact, a near and no register.
-SELECT m.unit, count(*), count(*) FILTER (WHERE r.taken_at = r.time), count(*) FILTER (WHERE r.taken_at <> r.time),
-    count(*) FILTER (WHERE r.time IS NULL), coalesce(max(abs(extract(epoch FROM r.taken_at - r.time))), 0)::int8
-FROM meter m LEFT JOIN register r ON r.time = %(at)s AND r.meter = m.id AND r.obis = 1
+-- Of several registers of one meter, the snapshot's and the meter's own, the nearest counts.
+SELECT m.unit, count(*), count(*) FILTER (WHERE r.off_s = 0), count(*) FILTER (WHERE r.off_s > 0),
+    count(*) FILTER (WHERE r.meter IS NULL), coalesce(max(r.off_s), 0)::int8
+FROM meter m LEFT JOIN (
+    SELECT meter, min(abs(extract(epoch FROM taken_at - time))) AS off_s
+    FROM register WHERE time = %(at)s AND obis = 1 GROUP BY meter
+) r ON r.meter = m.id
 WHERE m.installed_at <= %(at)s AND coalesce(m.removed_at, '2100-01-01 00:00+00') > %(at)s
 GROUP BY m.unit ORDER BY m.unit;
 

@@ -62,6 +62,39 @@ WHERE (a.import_wh, a.export_wh, a.import_varh, a.power_w, a.voltage_dv, a.statu
 ORDER BY a.time, a.meter
 ON CONFLICT DO NOTHING;
 
+-- name: create_register_arrivals
+-- The staging table of one session for billing registers, emptied by every commit.
+CREATE TEMPORARY TABLE IF NOT EXISTS register_arrival (
+    time timestamptz NOT NULL, taken_at timestamptz NOT NULL, value int8 NOT NULL, meter int4 NOT NULL,
+    obis int2 NOT NULL, kind int2 NOT NULL, status int2 NOT NULL, flag int2 NOT NULL, method int2 NOT NULL,
+    first "char" NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: copy_register_arrivals
+-- Billing registers in, columns as in REGISTER_ARRIVAL_COPY.
+COPY register_arrival (time, taken_at, value, meter, obis, kind, status, flag, method, first)
+FROM STDIN (FORMAT binary);
+
+-- name: insert_first_registers
+-- Stores the registers whose key is new; sorted as readings are.
+INSERT INTO register (time, taken_at, value, meter, obis, kind, status, flag, method)
+SELECT time, taken_at, value, meter, obis, kind, status, flag, method
+FROM register_arrival WHERE first = E'\x01' ORDER BY time, meter, obis, kind
+ON CONFLICT (time, meter, obis, kind) DO NOTHING;
+
+-- name: insert_register_revisions
+-- Stores the registers that differ from the stored value of their key and from every known revision.
+INSERT INTO register_revision (time, taken_at, value, meter, obis, kind, status, flag, method, source)
+SELECT a.time, a.taken_at, a.value, a.meter, a.obis, a.kind, a.status, a.flag, a.method, %(source)s
+FROM register_arrival a CROSS JOIN LATERAL (
+    SELECT * FROM register r
+    WHERE r.time = a.time AND r.meter = a.meter AND r.obis = a.obis AND r.kind = a.kind
+        AND r.time BETWEEN %(earliest)s AND %(latest)s LIMIT 1
+) r
+WHERE (a.taken_at, a.value, a.status, a.flag, a.method) IS DISTINCT FROM (r.taken_at, r.value, r.status, r.flag, r.method)
+ORDER BY a.time, a.meter, a.obis, a.kind
+ON CONFLICT DO NOTHING;
+
 -- name: create_event_arrivals
 -- The staging table of one session for meter events, emptied by every commit.
 CREATE TEMPORARY TABLE IF NOT EXISTS meter_event_arrival (

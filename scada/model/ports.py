@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scada.model.reading import MeterEventArray, ReadingArray
+from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingOutcome:
-    """What became of a batch of readings: received = stored + revised + duplicate."""
+    """What became of a batch of readings or registers: received = stored + revised + duplicate."""
 
     stored: int
     revised: int
@@ -87,6 +87,17 @@ class ReadingStore(Protocol):
         ...
 
 
+class RegisterStore(Protocol):
+    """Where billing registers go. Calls block; use from a thread of one's own."""
+
+    def write_registers(self, batch: RegisterArray) -> ReadingOutcome:
+        """Commit a batch; same meter, boundary, register and kind is a duplicate, or a revision by another value.
+
+        Raises StoreUnavailable (try again) or StoreRejected.
+        """
+        ...
+
+
 class MeterEventStore(Protocol):
     """Where entries of the meters' event logs go. Calls block; use from a thread of one's own."""
 
@@ -96,6 +107,10 @@ class MeterEventStore(Protocol):
         Raises StoreUnavailable (try again) or StoreRejected.
         """
         ...
+
+
+class MeterStore(ReadingStore, RegisterStore, MeterEventStore, Protocol):
+    """Everything a head-end writes, through one connection."""
 
 
 class SampleSink(Protocol):

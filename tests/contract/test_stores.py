@@ -15,13 +15,20 @@ from historian.store import HistorianStore
 from scada.model.errors import RowsRejected, StoreRejected
 from scada.model.ports import (
     MeterEventOutcome,
-    MeterEventStore,
+    MeterStore,
     Quarantined,
     ReadingOutcome,
-    ReadingStore,
     SampleStore,
 )
-from scada.model.reading import METER_EVENT, READING, MeterEventArray, ReadingArray
+from scada.model.reading import (
+    METER_EVENT,
+    READING,
+    REGISTER,
+    MeterEventArray,
+    ReadingArray,
+    RegisterArray,
+    RegisterKind,
+)
 from scada.model.sample import SAMPLE, SampleArray
 from scada.services.endpoints import Endpoints
 from tests.fakes_historian import FakeHistorian
@@ -30,8 +37,8 @@ NOW = 1_767_225_600_000_000
 HALF_HOUR = 1_800_000_000
 
 
-class Store(SampleStore, ReadingStore, MeterEventStore, Protocol):
-    """All three."""
+class Store(SampleStore, MeterStore, Protocol):
+    """All of them."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     dsn = request.getfixturevalue("shared_database")
     with psycopg.connect(dsn) as connection:
         connection.execute("TRUNCATE sample, sample_batch, reading, reading_revision, meter_event, quarantine")
+        connection.execute("TRUNCATE register, register_revision")
     with HistorianStore(dsn, worker="contract", clock=lambda: NOW) as real:
         yield real
 
@@ -67,6 +75,16 @@ def readings(*rows: tuple[int, int, int]) -> ReadingArray:
     batch = np.zeros(len(rows), dtype=READING)
     for row, (meter, interval, energy) in zip(batch, rows, strict=True):
         row["meter"], row["time"], row["import_wh"], row["flag"] = meter, NOW + interval * HALF_HOUR, energy, 65
+    return batch
+
+
+def registers(*rows: tuple[int, int, int, int]) -> RegisterArray:
+    """Registers of (meter, obis, kind, value), all of one boundary."""
+    batch = np.zeros(len(rows), dtype=REGISTER)
+    for row, (meter, obis, kind, value) in zip(batch, rows, strict=True):
+        row["meter"], row["obis"], row["kind"], row["value"] = meter, obis, kind, value
+    batch["time"] = batch["taken_at"] = NOW
+    batch["flag"] = 65
     return batch
 
 
@@ -148,6 +166,30 @@ def test_a_refusal_is_the_same_for_readings_that_go_through_staging(store: Store
     with pytest.raises(StoreRejected):
         store.write_readings(readings((1, 2, -1)))
     assert store.write_readings(readings((1, 2, 1))) == ReadingOutcome(stored=1, revised=0, duplicate=0)
+
+
+def test_a_midnight_may_have_registers_of_several_kinds_each_stored_once(store: Store) -> None:
+    daily, monthly = RegisterKind.DAILY, RegisterKind.MONTH_END
+    batch = registers((1, 1, daily, 500), (1, 1, monthly, 500), (1, 2, daily, 300), (2, 1, daily, 7))
+    assert store.write_registers(batch) == ReadingOutcome(stored=4, revised=0, duplicate=0)
+    assert store.write_registers(batch[[3, 0]]) == ReadingOutcome(stored=0, revised=0, duplicate=2)
+
+
+@pytest.mark.parametrize("column", ["value", "taken_at", "status", "flag", "method"])
+def test_another_value_of_a_register_is_a_revision_once(store: Store, column: str) -> None:
+    store.write_registers(registers((1, 1, 1, 500)))
+    changed = registers((1, 1, 1, 500), (1, 1, 1, 500))
+    changed[column] += 1
+    assert store.write_registers(changed) == ReadingOutcome(stored=0, revised=1, duplicate=1)
+
+
+@pytest.mark.parametrize(("column", "value"), [("value", -1), ("meter", 0), ("time", 0), ("taken_at", 0)])
+def test_registers_that_cannot_be_stored_are_refused_whole(store: Store, column: str, value: int) -> None:
+    batch = registers((1, 1, 1, 500), (2, 1, 1, 500))
+    batch[column][1] = value
+    with pytest.raises(StoreRejected):
+        store.write_registers(batch)
+    assert store.write_registers(batch[:1]) == ReadingOutcome(1, 0, 0)
 
 
 def test_a_meter_event_is_stored_once(store: Store) -> None:

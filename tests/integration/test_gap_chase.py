@@ -64,7 +64,7 @@ def head_end(endpoints: Endpoints, database: str) -> Iterator[MeterTalk]:
     broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
     ending = threading.Event()
     with HistorianStore(database, worker="gap-chase", clock=now_us) as store:
-        reader = HeadEnd(CONFIG, broker, store, store, now_us)
+        reader = HeadEnd(CONFIG, broker, [store], now_us)
         reading = threading.Thread(target=reader.run, args=(ending,))
         reading.start()
         talk = MeterTalk(CONFIG, broker, database, now_us)

@@ -12,9 +12,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from meters.connection import Broker, Connection, Delivery
+from meters.connection import READ_BYTES, Broker, Connection
 from meters.headend import HeadEnd, HeadEndStats
-from meters.ingest import Message
+from meters.message import Message
 from scada.config import HeadEndConfig
 from tests.fakes_meters import (
     INTERVAL,
@@ -45,7 +45,7 @@ def store() -> FakeStore:
 
 
 def head_end(broker: Mosquitto, store: FakeStore, config: HeadEndConfig = CONFIG) -> HeadEnd:
-    return HeadEnd(config, Broker("127.0.0.1", broker.port), store, store, lambda: NOW)
+    return HeadEnd(config, Broker("127.0.0.1", broker.port), [store, store], lambda: NOW)
 
 
 class Publisher:
@@ -153,6 +153,25 @@ def test_a_store_that_is_away_costs_nothing_but_time(
     assert (stats.stored, stats.duplicate, stats.database_available) == (500, 1, True)
 
 
+def test_however_large_messages_are_no_more_is_in_hand_than_allowed(
+    mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
+) -> None:
+    worker = head_end(mosquitto, store, replace(CONFIG, in_hand_mib=1))
+    worker.start()
+    until_connected(worker)
+    store.is_away.set()
+    batches = [batch_message(range(1, 1001), NOW - each * INTERVAL) for each in range(100)]
+    publisher.publish(batches)
+    size = len(batches[0].payload)
+    until(lambda: worker.stats().in_hand * size >= 2**20, "what is allowed is in hand")
+    over = worker.stats().in_hand
+    assert over * size < 2**20 + READ_BYTES + size
+    store.is_away.clear()
+    stats = until_received(worker, 100_000)
+    worker.stop()
+    assert (stats.stored, stats.duplicate) == (100_000, 0)
+
+
 def test_a_broker_killed_under_load_loses_nothing_that_is_published_again(
     mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
 ) -> None:
@@ -182,9 +201,9 @@ def test_a_broker_killed_under_load_loses_nothing_that_is_published_again(
 def test_a_worker_that_dies_between_commit_and_acknowledgement_leaves_duplicates_and_no_twins(
     mosquitto: Mosquitto, store: FakeStore, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dying = head_end(mosquitto, store)
     with monkeypatch.context() as patch:
         patch.setattr(Connection, "acknowledge", _forget)
+        dying = head_end(mosquitto, store)
         dying.start()
         until_connected(dying)
         publisher.publish([profile_message(n) for n in range(1, 201)])
@@ -254,7 +273,7 @@ def test_a_new_meter_is_accepted_once_the_registry_is_read_again(
     mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
 ) -> None:
     now = [NOW]
-    worker = HeadEnd(CONFIG, Broker("127.0.0.1", mosquitto.port), store, store, lambda: now[0])
+    worker = HeadEnd(CONFIG, Broker("127.0.0.1", mosquitto.port), [store], lambda: now[0])
     worker.start()
     until_connected(worker)
     publisher.publish([profile_message(3000)])
@@ -278,5 +297,5 @@ def test_a_bug_in_a_thread_ends_the_head_end_and_is_raised(
         head_end(mosquitto, store).run(threading.Event())
 
 
-def _forget(_connection: Connection, _deliveries: Sequence[Delivery]) -> None:
+def _forget(_connection: Connection, _messages: Sequence[Message]) -> None:
     """Stands for a process that dies after the commit."""

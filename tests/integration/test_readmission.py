@@ -9,13 +9,24 @@ import pytest
 from historian.readmission import WaitingRoom
 from historian.registry import import_meters
 from historian.store import HistorianStore
-from meters.ingest import RECORDS_KEPT, Message, take
+from meters.ingest import take
+from meters.message import Message
+from meters.opened import RECORDS_KEPT
 from meters.registry import build_registry
 from meters.settlement import Settlement
 from meters.validate import Limits
 from scada.config import HeadEndConfig
 from scada.readmission import Readmission
-from tests.fakes_meters import INTERVAL, NOW, batch_message, event_message, point_of, profile_message, serial_of
+from tests.fakes_meters import (
+    INTERVAL,
+    NOW,
+    batch_message,
+    event_message,
+    point_of,
+    profile_message,
+    register_message,
+    serial_of,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +44,7 @@ def register(dsn: str, folder: Path, numbers: range) -> None:
 def receive(store: HistorianStore, messages: list[Message]) -> None:
     """What the head-end does with messages."""
     intake = take(messages, build_registry(store.registered_meters()), LIMITS, 1 << 20)
-    Settlement(messages, intake, 0, store, store).advance()
+    Settlement(messages, intake, 0, store).advance()
 
 
 def rows(dsn: str, table: str) -> int:
@@ -53,13 +64,15 @@ def test_what_unknown_meters_said_is_stored_when_they_are_registered_and_not_bef
             profile_message(1),
             batch_message(range(2, MANY + 2)),
             event_message(1),
+            register_message(1, {"1-0:1.8.0": 5, "1-0:1.8.1": 3}),
             received_later(batch_message([900, 2]), INTERVAL),
         ]
         receive(store, said)
         assert (rows(database, "reading"), readmission.look(), readmission.look()) == (1, 0, 0)
         register(database, tmp_path, range(1, MANY))
-        assert readmission.look() == 1 + (MANY - 2) + 1 + 1
+        assert readmission.look() == 1 + (MANY - 2) + 1 + 2 + 1
         assert (rows(database, "reading"), rows(database, "meter_event")) == (1 + 1 + (MANY - 2), 1)
+        assert rows(database, "register") == 2
         register(database, tmp_path, range(MANY, MANY + 2))
         readmission.look()
         assert (rows(database, "reading"), rows(database, "quarantine")) == (1 + 1 + MANY, 0)

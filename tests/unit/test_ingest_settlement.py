@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from meters.account import Account
-from meters.connection import Delivery
-from meters.inbox import Inbox, row_estimate
-from meters.ingest import Message, take
+from meters.inbox import Inbox, Lanes, row_estimate
+from meters.ingest import take
+from meters.message import Message
 from meters.registry import build_registry
 from meters.rejection import Reason
 from meters.settlement import MAX_REFUSED, Settlement
@@ -19,7 +19,7 @@ REGISTRY = build_registry(meters(1000))
 
 
 def settlement(store: FakeStore, *messages: Message, late: int = 0) -> Settlement:
-    return Settlement(messages, take(messages, REGISTRY, Limits(NOW), 2**20), late, store, store)
+    return Settlement(messages, take(messages, REGISTRY, Limits(NOW), 2**20), late, store)
 
 
 def settle(step: Settlement, *, tries: int = 20) -> tuple[Account, Account]:
@@ -29,7 +29,7 @@ def settle(step: Settlement, *, tries: int = 20) -> tuple[Account, Account]:
             step.advance()
         except StoreUnavailable:
             continue
-        return step.accounts
+        return step.accounts.readings, step.accounts.events
     raise AssertionError("the store never took it")
 
 
@@ -93,8 +93,8 @@ def test_a_database_that_refuses_everything_is_wrong_itself_and_costs_nothing() 
 # -- the inbox
 
 
-def deliveries(*messages: Message) -> list[Delivery]:
-    return [Delivery(message, 1, number) for number, message in enumerate(messages, start=1)]
+def deliveries(*messages: Message) -> list[Message]:
+    return [message._replace(connection=1, packet_id=number) for number, message in enumerate(messages, start=1)]
 
 
 def test_enough_rows_make_a_batch_at_once() -> None:
@@ -131,6 +131,33 @@ def test_what_is_taken_stays_in_hand_until_settled() -> None:
     inbox.take(threading.Event())
     inbox.settle()
     assert (len(inbox), inbox.oldest_received_at) == (0, None)
+
+
+def test_all_messages_of_a_topic_go_to_one_writer_in_their_order_and_every_writer_gets_some() -> None:
+    inboxes = [Inbox(batch_rows=10_000, batch_age_s=0.0) for _ in range(3)]
+    sent = deliveries(*[profile_message(n % 100 + 1, NOW + n) for n in range(1000)])
+    Lanes(inboxes, limit=1 << 30).put(sent)
+    taken = [inbox.take(threading.Event()) for inbox in inboxes]
+    assert sorted(message.packet_id for lane in taken for message in lane) == list(range(1, 1001))
+    topics = [{message.topic for message in lane} for lane in taken]
+    assert all(topics) and not (topics[0] & topics[1] or topics[1] & topics[2] or topics[0] & topics[2])
+    for lane in taken:
+        assert [message.packet_id for message in lane] == sorted(message.packet_id for message in lane)
+
+
+def test_there_is_room_until_the_payloads_in_hand_reach_the_limit() -> None:
+    inbox = Inbox(batch_rows=1, batch_age_s=0.0)
+    sent = deliveries(profile_message(1), profile_message(2))
+    lanes = Lanes([inbox], limit=len(sent[0].payload) + 1)
+    rooms = [lanes.have_room()]
+    for message in sent:
+        lanes.put([message])
+        rooms.append(lanes.have_room())
+    inbox.take(threading.Event())
+    rooms.append(lanes.have_room())
+    inbox.settle()
+    rooms.append(lanes.have_room())
+    assert rooms == [True, True, False, False, True]
 
 
 def test_nothing_is_taken_after_the_stop() -> None:
