@@ -58,13 +58,15 @@ class Router:
 
     def stored(self, rows: ReadingArray) -> None:
         """Note committed rows, sorted by time."""
-        tracked = rows[(rows["meter"] >= 0) & (rows["meter"] < WATERMARK_METERS)]
-        if not len(tracked):
+        meters, times = rows["meter"], rows["time"]
+        tracked = (meters >= 0) & (meters < WATERMARK_METERS)
+        if not tracked.all():
+            meters, times = meters[tracked], times[tracked]
+        if not len(meters):
             return
-        meters = tracked["meter"]
         self._grow(int(meters.max()) + 1)
         # The last of several assignments to one meter wins, and times ascend.
-        self._newest[meters] = np.maximum(self._newest[meters], tracked["time"])
+        self._newest[meters] = np.maximum(self._newest[meters], times)
 
     def _is_known(self, meters: NDArray[np.int32]) -> NDArray[np.bool_]:
         return (meters >= 0) & (meters < len(self._newest))

@@ -74,7 +74,9 @@ def write_meter_events(connection: Connection, batch: MeterEventArray) -> Entry:
 
 
 def _write_as_routed(connection: Connection, routed: Routed, source: str) -> Entry:
-    new, doubtful = routed.rows[routed.likely_new], routed.rows[~routed.likely_new]
+    all_new = bool(routed.likely_new.all())
+    new = routed.rows if all_new else routed.rows[routed.likely_new]
+    doubtful = routed.rows[~routed.likely_new]
     if len(new):
         _copy(connection, "copy_readings", new, READING_COPY)
     if not len(doubtful):

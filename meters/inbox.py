@@ -41,7 +41,7 @@ class Inbox:
                 self._since = monotonic()
             self._waiting.extend(messages)
             self._rows += sum(map(row_estimate, messages))
-            self.size += sum([len(message.payload) for message in messages])
+            self.size += sum(map(_payload_size, messages))
             self._changed.notify()
 
     def take(self, stop: threading.Event) -> list[Message]:
@@ -67,7 +67,7 @@ class Inbox:
     def settle(self) -> None:
         """What was taken last is out of hand."""
         with self._changed:
-            self.size -= sum([len(message.payload) for message in self._taken])
+            self.size -= sum(map(_payload_size, self._taken))
             self._taken = []
 
     @property
@@ -135,8 +135,10 @@ class Lanes:
 
 def row_estimate(message: Message) -> int:
     """Readings in a message, judged by its length alone: exact for well-formed batches, 1 for the rest."""
-    return max(1, (len(message.payload) - HEADER.size) // RECORD.itemsize) if _is_batch(message) else 1
+    if not message.topic.endswith("/batch/profile"):
+        return 1
+    return max(1, (len(message.payload) - HEADER.size) // RECORD.itemsize)
 
 
-def _is_batch(message: Message) -> bool:
-    return message.topic.endswith("/batch/profile")
+def _payload_size(message: Message) -> int:
+    return len(message.payload)
