@@ -60,6 +60,21 @@ class _Beside:
     field: NDArray[np.void]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where the points of a batch are: their rows, which of the batch are status points, and the deadband of each."""
+
+    rows: NDArray[np.intp]
+    status: NDArray[np.intp]
+    deadband: NDArray[np.float64]
+    distinct: bool
+
+
+_MOST_FAMILIAR: Final = 4
+"""Batches are remembered by their points, because a scan of a station brings the same ones every time: in all so many
+rows for each point of the image."""
+
+
 class ProcessImage:
     """Present state of ``points``; a point never heard of is INVALID and NOT_TOPICAL with time 0."""
 
@@ -80,6 +95,8 @@ class ProcessImage:
         self._reported_value = np.zeros(count)
         self._reported_quality = np.full(count, _NEVER_REPORTED, dtype=np.uint8)
         self._last_seen = np.zeros(count, dtype=np.intp)
+        self._familiar: dict[bytes, _Places] = {}
+        self._remembered = 0
         self._is_status = np.array([point.kind in _STATUS for point in ordered], dtype=np.bool_)
         self._told_value = np.zeros(count)
         self._told_quality = np.full(count, _NEVER_REPORTED, dtype=np.uint8)
@@ -108,28 +125,23 @@ class ProcessImage:
         An event is a sample of a single or double point whose valid value differs from the last valid one, or whose
         quality does in anything but NOT_TOPICAL. The first valid sample of a point is its initial state and no event.
         """
-        rows, known = self._rows(batch["point"])
-        unknown = 0
-        if not known.all():
-            unknown = len(batch) - int(np.count_nonzero(known))
-            batch, rows = batch[known], rows[known]
+        received = len(batch)
+        places, batch = self._places(batch)
         overridden = 0
         if self._beside:
-            batch, overridden = self._put_beside(batch, rows)
-        order = np.arange(len(batch))
-        self._last_seen[rows] = order
-        if bool((self._last_seen[rows] == order).all()):
-            report, event = self._take(batch, rows)
+            batch, overridden = self._put_beside(batch, places.rows)
+        if places.distinct:
+            report, event = self._take(batch, places)
         else:
             report = np.zeros(len(batch), dtype=np.bool_)
             event = np.zeros(len(batch), dtype=np.bool_)
-            for turn in _turns(rows):
-                report[turn], event[turn] = self._take(batch[turn], rows[turn])
+            for turn in _turns(places.rows):
+                report[turn], event[turn] = self._take(batch[turn], self._at(places.rows[turn]))
         taken = Taken(batch[report], batch[event])
         self.counts = ImageCounts(
-            self.counts.received + len(batch) + unknown,
+            self.counts.received + received,
             self.counts.reported + len(taken.delta),
-            self.counts.unknown + unknown,
+            self.counts.unknown + received - len(batch),
             self.counts.events + len(taken.events),
             self.counts.overridden + overridden,
         )
@@ -200,34 +212,61 @@ class ProcessImage:
         rows = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
         return rows, self._ids[rows] == ids
 
-    def _take(self, batch: SampleArray, rows: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _places(self, batch: SampleArray) -> tuple[_Places, SampleArray]:
+        """Where the points of a batch are, and the batch without those nobody knows."""
+        key = batch["point"].tobytes()
+        if (places := self._familiar.get(key)) is not None:
+            return places, batch
+        rows, known = self._rows(batch["point"])
+        if not known.all():
+            return self._at(rows[known]), batch[known]
+        places = self._at(rows)
+        self._familiar[key] = places
+        self._remembered += len(rows)
+        while self._remembered > _MOST_FAMILIAR * len(self):
+            self._remembered -= len(self._familiar.pop(next(iter(self._familiar))).rows)
+        return places, batch
+
+    def _at(self, rows: NDArray[np.intp]) -> _Places:
+        order = np.arange(len(rows))
+        self._last_seen[rows] = order
+        distinct = bool((self._last_seen[rows] == order).all())
+        return _Places(rows, np.flatnonzero(self._is_status[rows]), self._deadband[rows], distinct)
+
+    def _take(self, batch: SampleArray, places: _Places) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Store samples of different points; True where one is to be reported, and where one is an event."""
-        value, quality, cause = batch["value"], batch["quality"], batch["cause"]
+        # Columns of a packed row are unaligned: every later operation on them would copy them anyway.
+        rows, status = places.rows, places.status
+        value, quality, cause = (np.ascontiguousarray(batch[name]) for name in ("value", "quality", "cause"))
         self._value[rows] = value
         self._quality[rows] = quality
         self._time[rows] = batch["time"]
         self._cause[rows] = cause
-        report: NDArray[np.bool_] = np.abs(value - self._reported_value[rows]) > self._deadband[rows]
+        report: NDArray[np.bool_] = np.abs(value - self._reported_value[rows]) > places.deadband
         report |= quality != self._reported_quality[rows]
         report |= cause != Cause.SPONTANEOUS
-        reported = rows[report]
-        self._reported_value[reported] = value[report]
-        self._reported_quality[reported] = quality[report]
-        event = self._is_status[rows]
-        if event.any():
-            event = self._judge_events(rows, value, quality) & event
+        if report.any():
+            reported = rows[report]
+            self._reported_value[reported] = value[report]
+            self._reported_quality[reported] = quality[report]
+        event = np.zeros(len(rows), dtype=np.bool_)
+        if len(status):
+            event[status] = self._judge_events(rows[status], value[status], quality[status])
         return report, event
 
     def _judge_events(self, rows: NDArray[np.intp], value: NDArray[np.float64], quality: QualityArray) -> _Mask:
-        valid = (quality & Quality.INVALID) == 0
-        known = self._told_quality[rows] != _NEVER_REPORTED
+        told = self._told_quality[rows]
         telling = quality & np.uint8(_TELLING)
-        changed = valid & (value != self._told_value[rows])
-        changed |= telling != self._told_quality[rows]
+        changed = value != self._told_value[rows]
+        changed |= telling != told
+        if not changed.any():
+            return np.zeros(len(rows), dtype=np.bool_)
+        known = told != _NEVER_REPORTED
+        valid = (quality & Quality.INVALID) == 0
+        event: _Mask = known & ((valid & (value != self._told_value[rows])) | (telling != told))
         self._told_value[rows[valid]] = value[valid]
         heard = known | valid
         self._told_quality[rows[heard]] = telling[heard]
-        event: _Mask = known & changed
         return event
 
     def _override(self, name: str, kind: Quality, value: float, now: int) -> Taken:
@@ -242,8 +281,8 @@ class ProcessImage:
         return self._take_own(own)
 
     def _take_own(self, own: SampleArray) -> Taken:
-        rows, _ = self._rows(own["point"])
-        report, event = self._take(own, rows)
+        places, own = self._places(own)
+        report, event = self._take(own, places)
         taken = Taken(own[report], own[event])
         self.counts = replace(
             self.counts,

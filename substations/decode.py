@@ -49,7 +49,7 @@ class Decoder:
         self._has_invalid = not bool(np.isnan(self.invalid).all())
         self.shift = np.array([each.bit for each in entries], dtype=np.uint16)
         self.mask = np.array([(1 << each.width) - 1 for each in entries], dtype=np.uint16)
-        self._wide = self.mask > 1
+        self._second_bit = np.where(self.mask > 1, 2, 0).astype(np.uint8)
 
     def decode(self, raw: RawArray) -> tuple[ValueArray, QualityArray]:
         """Values in engineering units and their quality, shape (n,) each, from ``raw``, shape (raw_size,).
@@ -77,8 +77,7 @@ class Decoder:
     def _view(self, group: Group, native: RawArray) -> NDArray[Any]:
         mine = native[group.start : group.end]
         if group.type is WireType.BIT:
-            pairs = mine.reshape(-1, 2)
-            return np.where(self._wide[group.rows], pairs[:, 0] | pairs[:, 1] << 1, pairs[:, 0])
+            return mine[::2] + mine[1::2] * self._second_bit[group.rows]
         words = mine.view(DTYPES[group.type])
         if group.type is WireType.BITS:
             return words >> self.shift[group.rows] & self.mask[group.rows]

@@ -60,7 +60,7 @@ class Registers:
 
 
 class EventBuffer:
-    """The layout of one buffer. Keeps nothing: every question is answered from its arguments."""
+    """The layout of one buffer. Every question is answered from its arguments."""
 
     def __init__(self, bound: BoundEventBuffer) -> None:
         self.name = bound.name
@@ -75,6 +75,7 @@ class EventBuffer:
         self.head = Registers(entry.table, bound.base + first, last - first)
         self._head_codec = Codec([self._place(0, entry.next - first, entry.sequence_type)], 0, self.head.count)
         self._flags = (entry.flags - first) * 2
+        self._last_head = (b"", Head(0, overflow=False))
         self._ack_codec = Codec([self._place(0, 0, entry.sequence_type)], 0, entry.sequence_type.registers)
         self._records = bound.base + entry.records
         self.most = MOST_REGISTERS // entry.record_size
@@ -82,8 +83,13 @@ class EventBuffer:
 
     def read_head(self, raw: RawArray) -> Head:
         """``raw`` are the bytes of ``head``."""
-        flags = int(raw[self._flags]) << 8 | int(raw[self._flags + 1])
-        return Head(int(self._head_codec.decode(raw)[0][0]), bool(flags >> self.entry.overflow_bit & 1))
+        content = raw.tobytes()
+        # Most scans find nothing new: the same bytes need not be decoded again.
+        if content != self._last_head[0]:
+            flags = int(raw[self._flags]) << 8 | int(raw[self._flags + 1])
+            head = Head(int(self._head_codec.decode(raw)[0][0]), bool(flags >> self.entry.overflow_bit & 1))
+            self._last_head = (content, head)
+        return self._last_head[1]
 
     def read_acknowledged(self, raw: RawArray) -> int:
         """``raw`` are the bytes of the acknowledge registers."""

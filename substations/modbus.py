@@ -231,11 +231,12 @@ class ModbusLink:
         """
         if not self._events:
             return cyclic
-        events = np.concatenate([each.hand_over() for each in self._events])
+        batches = [batch for each in self._events if len(batch := each.hand_over())]
         if cause is Cause.SPONTANEOUS and 0 < self._events_missed <= _PATIENCE_FOR_EVENTS:
             cyclic = cyclic[~np.isin(cyclic["point"], self._covered)]
-        if not len(events):
+        if not batches:
             return cyclic
+        events = np.concatenate(batches)
         events = events[np.argsort(events["time"], kind="stable")]
         merged: SampleArray = np.concatenate([events, cyclic[~np.isin(cyclic["point"], events["point"])]])
         return merged

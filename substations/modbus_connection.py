@@ -109,8 +109,8 @@ class ModbusConnection:
     async def _answered(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
         self.round_trips += 1
         try:
-            # The library's own timeout is the shorter one; ours is moved to now when the connection is lost meanwhile.
-            async with asyncio.timeout(self._endpoint.timeout_s * 2) as self._deadline:
+            # The time for an answer is the library's; ours is set to now when the connection is lost meanwhile.
+            async with asyncio.timeout(None) as self._deadline:
                 return await request
         except (TimeoutError, ModbusException):
             raise Silence(self._why()) from None

@@ -1,6 +1,6 @@
 """Modbus stations read as fast as they answer: through the pipe, and by a bare client that throws everything away.
 
-Knows how the same reads are made both ways, in turns, so that both meet the same machine. Knows no periods.
+Knows how the same requests are made both ways, in turns, so that both meet the same machine. Knows no periods.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ from historian.sink import TelemetrySink
 from scada.clock import now_us
 from scada.image import ProcessImage
 from scada.model.cause import Cause
-from scada.model.station import Protocol, Station
+from scada.model.station import Station
 from substations.adapters import Maps, open_link
-from substations.polling import ReadBlock, plan_reads
-from substations.registers import bind_registers
+from substations.eventbuffer import EventBuffer, Registers
+from substations.polling import plan_reads
+from substations.registers import StationRegisters, bind_registers
 from substations.wiretypes import Table
 from tests.bench._field import RunningField
 
@@ -52,12 +53,12 @@ class Saturation:
     pipe: Pace
     bare: Pace
     field_cpu_share: float
-    """Processor share of the simulators meanwhile: near 1 they are what was measured."""
+    """Processor share of the field meanwhile: near 1 it is what was measured."""
 
 
 async def saturate(field: RunningField, sink: TelemetrySink, *, seconds: float, rounds: int = 4) -> Saturation:
     """Read all Modbus stations side by side for ``seconds``, in turns through the pipe and bare."""
-    stations = [each for each in field.stations if each.endpoint.protocol is Protocol.MODBUS]
+    stations = field.stations
     image = ProcessImage([point for station in stations for point in station.points])
     pipe, bare = Pace(), Pace()
     async with AsyncExitStack() as stack:
@@ -76,7 +77,9 @@ async def _race(reads: list[Round], seconds: float, pace: Pace) -> None:
 
     async def keep_reading(read: Round) -> None:
         while time.monotonic() < begun + seconds:
-            pace.points += await read()
+            # Not `+= await`: that takes the old sum before it waits, and forgets what others added meanwhile.
+            points = await read()
+            pace.points += points
 
     await asyncio.gather(*(keep_reading(each) for each in reads))
     pace.seconds += time.monotonic() - begun
@@ -106,6 +109,7 @@ async def _through_the_pipe(
 
 
 async def _plain(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
+    """The requests of ``_through_the_pipe`` in a loop: after each period's reads the head of the event buffer."""
     end = station.endpoint
     client = AsyncModbusTcpClient(end.host, port=end.port, retries=0)
     assert await client.connect()
@@ -116,12 +120,19 @@ async def _plain(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
         Table.HOLDING_REGISTER: client.read_holding_registers,
         Table.INPUT_REGISTER: client.read_input_registers,
     }
-    plan: tuple[ReadBlock, ...] = plan_reads(bind_registers(station, maps.registers, []).points)
+    requests = _requests(bind_registers(station, maps.registers, []))
 
     async def read() -> int:
-        for block in plan:
-            response = await ask[block.table](block.start, count=block.count, device_id=end.unit_id)
+        for wanted in requests:
+            response = await ask[wanted.table](wanted.start, count=wanted.count, device_id=end.unit_id)
             assert not response.isError()
         return len(station.points)
 
     return read
+
+
+def _requests(registers: StationRegisters) -> list[Registers]:
+    heads = [EventBuffer(each).head for each in registers.event_buffers]
+    periods = {each.period_s for each in registers.points}
+    reads = [Registers(each.table, each.start, each.count) for each in plan_reads(registers.points)]
+    return [*reads, *(head for head in heads for _ in periods)]

@@ -1,33 +1,39 @@
 """An avalanche: 7,500 analog changes and 83 status events a second for ten minutes, then 10,000 and 500 for one.
 
-The changes are made in another process and come over a socket as arrays, *not* through a field protocol: the simulated
-servers top out at some 13,000 transactions or 20,000 changes a second, and a bench above that would measure them
-(``figures.without_field_protocol`` says so). From the socket on it is the product: process image, sink, historian.
+The changes are made in another process, in four stations of 2,730 points, and come over Modbus TCP through everything
+``scada run`` puts between a station and the database: adapter, supervised scan, process image, events, sinks. A lean
+server answers for the stations: the simulators top out at some 13,000 transactions a second and would be measured.
 
-Every change differs from the point's last value by more than its deadband, so every one must become a row: lost and
-duplicated are counted in the table. SECONDS shortens both parts alike.
+Every measured value is the moment of its change, every event has its own, so the delay of each is known; each change
+must become a row: lost and duplicated are counted in the tables. SECONDS shortens both parts alike.
 """
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from subprocess import Popen
 
 import numpy as np
 import psutil
 
+from historian.events import EventDatabase
 from historian.sink import SinkLimits, TelemetrySink
 from historian.store import HistorianStore
 from scada.clock import now_us
-from scada.config import SOURCE_ROOT
-from scada.image import ProcessImage
-from scada.model.point import Point, PointKind
-from scada.model.sample import SAMPLE, SampleArray
-from scada.stationfile import load_province
-from tests.bench._field import FOLDER
+from scada.files import Installation
+from scada.model.cause import Cause
+from scada.model.sample import SampleArray
+from scada.model.station import Province
+from scada.model.statusevent import STATUS_EVENT
+from scada.running import ControlRoom
+from substations.adapters import Maps
+from substations.scan import LinkState, scan_stations
+from tests.bench._busy_stations import ANALOG, BAYS, PERIOD_S, STATIONS, register_maps, stations
+from tests.bench._field import end_process, start_talking
 from tests.bench._house import House, private_services
-from tests.bench._source import COUNT
 from tests.bench.result import Result, say
 
 SECONDS = 660.0
@@ -39,13 +45,22 @@ LONGEST_MS = 60_000
 class Delays:
     """How long changes took, in ms: a histogram, so that an hour of them needs no more memory than a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_us: int) -> None:
+        self._start = start_us
         self._counts = np.zeros(LONGEST_MS + 1, dtype=np.int64)
 
     def note(self, batch: SampleArray, now: int) -> None:
-        """Every row of ``batch`` has arrived ``now``."""
-        late_ms = np.clip((now - batch["time"]) // 1000, 0, LONGEST_MS)
-        self._counts += np.bincount(late_ms, minlength=LONGEST_MS + 1)
+        """Every change in ``batch`` has arrived ``now``; what is no change is left out."""
+        changes = batch[(batch["cause"] == Cause.SPONTANEOUS) & (batch["point"] >> 8 & 0xFF <= BAYS)]
+        analog = changes["point"] & 0xFF <= ANALOG
+        changes, analog = (each[~analog | (changes["value"] > 0)] for each in (changes, analog))
+        made = np.where(analog, self._start + changes["value"].astype(np.int64) * 1000, changes["time"])
+        self._counts += np.bincount(np.clip((now - made) // 1000, 0, LONGEST_MS), minlength=LONGEST_MS + 1)
+
+    @property
+    def count(self) -> int:
+        """Changes noted."""
+        return int(self._counts.sum())
 
     def quantile_s(self, quantile: float) -> float:
         """A quantile, in s."""
@@ -56,108 +71,153 @@ class Delays:
 class TimedStore:
     """A SampleStore that notes when rows are committed."""
 
-    def __init__(self, store: HistorianStore) -> None:
+    def __init__(self, store: HistorianStore, delays: Delays) -> None:
         self._store = store
-        self.delays = Delays()
+        self._delays = delays
 
     def write_samples(self, source: str, sequence: int, batch: SampleArray) -> bool:
         stored = self._store.write_samples(source, sequence, batch)
-        self.delays.note(batch, now_us())
+        self._delays.note(batch, now_us())
         return stored
+
+
+class TimedRoom(ControlRoom):
+    """The control room, with a stop-watch behind the process image."""
+
+    def __init__(self, installation: Installation, delays: Delays) -> None:
+        self._delays = delays
+        super().__init__(installation)
+
+    def take(self, batch: SampleArray) -> None:
+        delta = self.following.take(batch)
+        self._delays.note(delta, now_us())
+        self.report(delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A room at work, with its stop-watches and the size of its process, MiB, every half second."""
+
+    room: TimedRoom
+    in_image: Delays
+    in_row: Delays
+    memory: list[float]
 
 
 async def run(seconds: float | None) -> Result:
     """Ten parts of load, one of burst."""
-    span = seconds or SECONDS
-    points = [point for station in load_province(FOLDER).stations for point in station.points]
     result = Result("avalanche")
     with private_services() as house:
-        await _avalanche(house, points, span, result)
+        field = start_talking(["-m", "tests.bench._busy_field"])
+        try:
+            assert field.stdout is not None
+            ports = json.loads(await asyncio.to_thread(field.stdout.readline))
+            await _avalanche(house, field, ports, seconds or SECONDS, result)
+        finally:
+            end_process(field, 10.0)
     return result
 
 
-async def _avalanche(house: House, points: Sequence[Point], seconds: float, result: Result) -> None:
-    image = ProcessImage(points)
-    in_image = Delays()
-    memory: list[float] = []
-    with HistorianStore(house.dsn, worker="bench", clock=now_us) as real:
-        store = TimedStore(real)
-        settings = house.config.historian
-        limits = SinkLimits(settings.batch_rows, int(settings.batch_age_s * 1e6))
-        sink = TelemetrySink(store, house.folder / "spool", name="bench", clock=now_us, limits=limits)
-        sink.start()
-
-        def take(batch: SampleArray) -> None:
-            delta = image.apply(batch)
-            in_image.note(batch, now_us())
-            sink.offer(delta)
-
+async def _avalanche(house: House, field: Popen[str], ports: list[int], seconds: float, result: Result) -> None:
+    start_us = now_us()
+    async with _watched(house, ports, start_us) as watched:
         begun, cpu = time.monotonic(), time.process_time()
-        watching = asyncio.create_task(_watch_memory(memory), name="memory")
-        made = await _receive(points, seconds, take)
-        watching.cancel()
+        field_before = psutil.Process(field.pid).cpu_times()
+        made = await _made(field, seconds, start_us)
         elapsed, cpu = time.monotonic() - begun, time.process_time() - cpu
-        await asyncio.to_thread(sink.close, 60.0)
-    sent = made["analog"] + made["status"]
-    rows = house.number("SELECT count(*) FROM sample")
-    distinct = house.number("SELECT count(*) FROM (SELECT DISTINCT point, time FROM sample) AS change")
-    result.lost += sent - distinct
-    result.duplicated += rows - distinct
+        field_after = psutil.Process(field.pid).cpu_times()
+        await _until_read(watched, made["analog"] + made["status"])
+        overruns = sum(scan.statistics.overruns for scan in watched.room.scans)
+    rows = _count(house, made, result)
+    memory = watched.memory
     result.figures |= {
-        "without_field_protocol": 1,
+        "stations": STATIONS,
+        "scan_period_s": PERIOD_S,
         "analog_changes": made["analog"],
         "status_events": made["status"],
-        "changes_per_s": sent / elapsed,
+        "changes_per_s": (made["analog"] + made["status"]) / elapsed,
         "rows": rows,
-        "image_p99_s": in_image.quantile_s(0.99),
-        "row_p50_s": store.delays.quantile_s(0.5),
-        "row_p99_s": store.delays.quantile_s(0.99),
+        "overruns": overruns,
+        "image_p50_s": watched.in_image.quantile_s(0.5),
+        "image_p99_s": watched.in_image.quantile_s(0.99),
+        "row_p50_s": watched.in_row.quantile_s(0.5),
+        "row_p99_s": watched.in_row.quantile_s(0.99),
         "cpu_share": cpu / elapsed,
+        "field_cpu_share": (field_after.user + field_after.system - field_before.user - field_before.system) / elapsed,
         "rss_mib": memory[-1],
         "rss_growth": memory[-1] / memory[len(memory) // 5],
     }
-    say(f"{sent:,} changes, {rows:,} rows, p99 to the row {store.delays.quantile_s(0.99):.2f} s")
+    say(f"{made['analog']:,} + {made['status']:,} changes, p99 to the row {result.figures['row_p99_s']:.2f} s")
 
 
-async def _receive(points: Sequence[Point], seconds: float, take: Callable[[SampleArray], None]) -> dict[str, int]:
-    """Let the source run and take every frame it sends; what it says it made."""
-    done = asyncio.Event()
-
-    async def frames(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@asynccontextmanager
+async def _watched(house: House, ports: list[int], start_us: int) -> AsyncIterator[Watched]:
+    """A control room that scans the stations behind ``ports``; at the end of the block all is stored."""
+    found = tuple(stations(ports))
+    installation = Installation(house.config, Province(found, (), ()), found, Maps(register_maps(), {}))
+    watched = Watched(TimedRoom(installation, in_image := Delays(start_us)), in_image, Delays(start_us), [])
+    settings = house.config.historian
+    limits = SinkLimits(settings.batch_rows, int(settings.batch_age_s * 1e6))
+    event_store = EventDatabase(house.dsn, application="bench events", clock=now_us)
+    with HistorianStore(house.dsn, worker="bench", clock=now_us) as store:
+        timed = TimedStore(store, watched.in_row)
+        sink = TelemetrySink(timed, house.folder / "spool", name="bench", clock=now_us, limits=limits)
+        events = TelemetrySink(
+            event_store, house.folder / "spool-events", name="events", clock=now_us, limits=limits, rows=STATUS_EVENT
+        )
+        watched.room.sink, watched.room.following.events = sink, events
+        sink.start()
+        events.start()
+        tasks = [asyncio.create_task(scan_stations(watched.room.scans), name="scan")]
         try:
-            while True:
-                (count,) = COUNT.unpack(await reader.readexactly(COUNT.size))
-                take(np.frombuffer(await reader.readexactly(count * SAMPLE.itemsize), dtype=SAMPLE))
-        except asyncio.IncompleteReadError:
-            done.set()
+            await _until_up(watched.room)
+            tasks.append(asyncio.create_task(_watch_memory(watched.memory), name="memory"))
+            yield watched
         finally:
-            writer.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(asyncio.to_thread(sink.close, 60.0), asyncio.to_thread(events.close, 60.0))
+            event_store.close()
 
-    server = await asyncio.start_server(frames, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        source = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench._source", str(port),
-            cwd=SOURCE_ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            output, _ = await source.communicate(json.dumps(_plan(points, seconds)).encode() + b"\n")
-        except BaseException:
-            source.kill()
-            raise
-        await done.wait()
-    made: dict[str, int] = json.loads(output)
+
+async def _until_up(room: ControlRoom) -> None:
+    async with asyncio.timeout(60.0):
+        while any(scan.statistics.state is not LinkState.UP for scan in room.scans):  # noqa: ASYNC110 -- other tasks' state
+            await asyncio.sleep(0.1)
+
+
+async def _until_read(watched: Watched, made: int) -> None:
+    """The last changes were made this moment: wait for the scans that bring them, but not for ever."""
+    for _ in range(50):
+        if watched.in_image.count >= made:
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _made(field: Popen[str], seconds: float, start_us: int) -> dict[str, int]:
+    """Let the changes be made; how many were."""
+    assert field.stdin is not None
+    assert field.stdout is not None
+    plan = {"start_us": start_us, "phases": [(seconds * 10 / 11, *LOAD), (seconds / 11, *BURST)]}
+    field.stdin.write(json.dumps(plan) + "\n")
+    field.stdin.flush()
+    made: dict[str, int] = json.loads(await asyncio.to_thread(field.stdout.readline))
     return made
 
 
-def _plan(points: Sequence[Point], seconds: float) -> dict[str, object]:
-    analog = [point for point in points if point.kind is PointKind.MEASURED_VALUE]
-    return {
-        "analog": [point.id for point in analog],
-        "status": [p.id for p in points if p.kind in (PointKind.SINGLE_POINT, PointKind.DOUBLE_POINT)],
-        "step": 2.0 * max(point.deadband for point in analog) + 1.0,
-        "phases": [(seconds * 10 / 11, *LOAD), (seconds / 11, *BURST)],
-    }
+def _count(house: House, made: dict[str, int], result: Result) -> int:
+    """What the tables hold of the changes; an analog one is known by its value, an event by its time."""
+    analog = f"FROM sample WHERE point & 255 <= {ANALOG} AND point >> 8 & 255 <= {BAYS} AND value > 0"
+    spontaneous = f"{analog} AND cause = {int(Cause.SPONTANEOUS)}"
+    rows = house.number(f"SELECT count(*) {spontaneous}")
+    distinct = house.number(f"SELECT count(*) FROM (SELECT DISTINCT point, value {analog}) AS change")
+    told = house.number(f"SELECT count(*) FROM (SELECT DISTINCT point, value {spontaneous}) AS change")
+    events = house.number("SELECT count(*) FROM status_event")
+    each = house.number("SELECT count(*) FROM (SELECT DISTINCT point, time, value FROM status_event) AS change")
+    result.lost += made["analog"] - distinct + made["status"] - each
+    result.duplicated += rows - told + events - each
+    return rows + events
 
 
 async def _watch_memory(memory: list[float]) -> None:

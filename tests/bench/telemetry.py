@@ -1,7 +1,8 @@
 """The telemetry pipe: 21 simulated stations at their periods, then the pipe's two ends at their limits.
 
 - at its periods: samples received and stored, scan durations, overruns, the scanning process' share of a core;
-- saturated: the Modbus stations read as fast as they answer, against a bare client that makes the same reads;
+- saturated: the Modbus stations, answered for by a lean process, read as fast as they answer, against a bare client
+  that makes the same requests;
 - stored: samples through sink and store, against binary COPY of the same rows into the same table.
 
 Everything offered must be stored: lost = offered less what the table holds.
@@ -20,7 +21,7 @@ from historian.queries import query
 from scada.clock import now_us
 from scada.model.cause import Cause
 from scada.model.sample import SampleArray, samples
-from tests.bench._field import RunningField, simulated_field
+from tests.bench._field import RunningField, simulated_field, still_field
 from tests.bench._house import House, private_services
 from tests.bench._pipe import telemetry_pipe, telemetry_sink, unaccounted
 from tests.bench._saturation import saturate
@@ -28,6 +29,7 @@ from tests.bench.result import Result, say
 
 SECONDS = 20.0
 BATCH = 10_000
+MODBUS_STATIONS = 12
 
 
 async def run(seconds: float | None) -> Result:
@@ -37,6 +39,7 @@ async def run(seconds: float | None) -> Result:
     with private_services() as house:
         async with simulated_field(house.folder) as field:
             await _at_its_periods(house, field, span / 2, result)
+        async with still_field(MODBUS_STATIONS) as field:
             await _saturated(house, field, span / 2, result)
         await _stored(house, rows=int(min(500_000, 25_000 * span)), result=result)
     return result

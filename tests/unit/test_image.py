@@ -9,7 +9,7 @@ from scada.image import ImageCounts, ProcessImage
 from scada.model.cause import Cause
 from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
-from scada.model.sample import SAMPLE, SampleArray, no_samples
+from scada.model.sample import SAMPLE, SampleArray, no_samples, samples
 
 POWER = Point(1, "TN07/171/active_power", PointKind.MEASURED_VALUE, "", "", "MW", deadband=0.5)
 CURRENT = Point(2, "TN07/171/current_l1", PointKind.MEASURED_VALUE, "", "", "A", deadband=0.0)
@@ -142,3 +142,18 @@ def test_any_batch_is_judged_as_if_its_samples_came_one_by_one(
         assert together.apply(whole).tolist() == expected.tolist()
     assert together.snapshot().tolist() == single.snapshot().tolist()
     assert together.counts == single.counts
+
+
+def test_what_is_remembered_of_batches_is_bounded_and_changes_nothing() -> None:
+    """Every batch is another choice of points; the image says the same as one that sees each row by itself."""
+    kinds = (PointKind.MEASURED_VALUE, PointKind.SINGLE_POINT)
+    points = [Point(number, f"A/1/P{number}", kinds[number % 2], "", "") for number in range(1, 9)]
+    ids = np.array([point.id for point in points], dtype=np.int32)
+    together, alone = ProcessImage(points), ProcessImage(points)
+    for choice in range(1, 256):
+        chosen = ids[[bool(choice >> bit & 1) for bit in range(8)]]
+        batch = samples(chosen, choice, np.full(len(chosen), float(choice % 3)), 0, Cause.SPONTANEOUS)
+        delta = together.apply(batch)
+        assert delta.tolist() == [row for each in batch for row in alone.apply(each.reshape(1)).tolist()]
+    assert together.snapshot().tolist() == alone.snapshot().tolist()
+    assert together._remembered == sum(len(each.rows) for each in together._familiar.values()) <= 4 * len(points)
