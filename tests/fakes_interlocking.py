@@ -62,18 +62,66 @@ commands = [
   { name = "{bay}.operate", device = "{bay}", kind = "double_command", select = true, return_information = "{bay}.position" },
 ]
 """  # noqa: E501  # TOML keeps a table on its line
-LEVELS = {"110": ("C11", "C12"), "35": ("C31", "C32"), "22": ("C41", "C42")}
+BYPASSED = """\
+title_vi = "Ngăn đường dây có dao vòng"
+title_en = "Line bay with a bypass disconnector"
+voltage_kv = 110.0
+busbars = [{ slot = "first", voltage_kv = 110.0 }, { slot = "bypass", voltage_kv = 110.0 }]
+nodes = ["breaker_bus", "breaker_line", "line"]
+devices = [
+  { name = "{bay}", kind = "circuit_breaker", nodes = ["breaker_bus", "breaker_line"], normal = "closed" },
+  { name = "{bay}-1", kind = "disconnector", nodes = ["first", "breaker_bus"], normal = "closed" },
+  { name = "{bay}-7", kind = "disconnector", nodes = ["breaker_line", "line"], normal = "closed" },
+  { name = "{bay}-9", kind = "disconnector", nodes = ["line", "bypass"], normal = "open" },
+  { name = "{bay}-75", kind = "earthing_switch", nodes = ["breaker_line"], normal = "open" },
+  { name = "{bay}-76", kind = "earthing_switch", nodes = ["line"], normal = "open" },
+]
+terminals = [{ name = "line", kind = "line", node = "line" }]
+points = [
+  { number = 1, name = "{bay}.position", quantity = "position", device = "{bay}", vi = "1", en = "1" },
+  { number = 2, name = "{bay}-1.position", quantity = "position", device = "{bay}-1", vi = "2", en = "2" },
+  { number = 3, name = "{bay}-7.position", quantity = "position", device = "{bay}-7", vi = "3", en = "3" },
+  { number = 4, name = "{bay}-9.position", quantity = "position", device = "{bay}-9", vi = "4", en = "4" },
+  { number = 5, name = "{bay}-75.position", quantity = "position", device = "{bay}-75", vi = "5", en = "5" },
+  { number = 6, name = "{bay}-76.position", quantity = "position", device = "{bay}-76", vi = "6", en = "6" },
+  { number = 140, name = "voltage_l12", quantity = "voltage_l12", terminal = "line", vi = "U", en = "U" },
+]
+commands = []
+"""
+BYPASS = """\
+title_vi = "Ngăn máy cắt vòng"
+title_en = "Bypass breaker bay"
+voltage_kv = 110.0
+busbars = [{ slot = "first", voltage_kv = 110.0 }, { slot = "bypass", voltage_kv = 110.0 }]
+nodes = ["breaker_bus", "breaker_bypass"]
+devices = [
+  { name = "{bay}", kind = "circuit_breaker", nodes = ["breaker_bus", "breaker_bypass"], normal = "open" },
+  { name = "{bay}-1", kind = "disconnector", nodes = ["first", "breaker_bus"], normal = "open" },
+  { name = "{bay}-9", kind = "disconnector", nodes = ["breaker_bypass", "bypass"], normal = "closed" },
+  { name = "{bay}-95", kind = "earthing_switch", nodes = ["breaker_bypass"], normal = "open" },
+]
+terminals = []
+points = [
+  { number = 1, name = "{bay}.position", quantity = "position", device = "{bay}", vi = "1", en = "1" },
+  { number = 2, name = "{bay}-1.position", quantity = "position", device = "{bay}-1", vi = "2", en = "2" },
+  { number = 3, name = "{bay}-9.position", quantity = "position", device = "{bay}-9", vi = "3", en = "3" },
+  { number = 4, name = "{bay}-95.position", quantity = "position", device = "{bay}-95", vi = "4", en = "4" },
+]
+commands = []
+"""
+OWN = {"line_110_double": DOUBLE, "line_110_bypassed": BYPASSED, "bypass_110": BYPASS}
+LEVELS = {"110": ("C11", "C12", "C19"), "35": ("C31", "C32"), "22": ("C41", "C42")}
 BUSBARS = tuple(Busbar(name, float(kv)) for kv, names in LEVELS.items() for name in names)
 
 
 @cache
 def bay_types() -> dict[str, BayType]:
-    """The shipped bay types, and a line bay that can hang on either of two busbars."""
+    """The shipped bay types, a line bay that can hang on either of two busbars, and what a bypass busbar needs."""
     found: list[Fault] = []
     usable, _ = read_bay_types(SHIPPED / "baytypes", found)
-    double = read_table(BayType, tomllib.loads(DOUBLE), Faults("double", found))
-    assert not found and double is not None
-    return {**usable, "line_110_double": double}
+    own = {name: read_table(BayType, tomllib.loads(text), Faults(name, found)) for name, text in OWN.items()}
+    assert not found
+    return {**usable, **{name: each for name, each in own.items() if each is not None}}
 
 
 def a_station(

@@ -15,7 +15,7 @@ from scada.clock import local, now_us
 from scada.commands.context import config_path, told_failures
 from scada.config import Config
 from scada.control.journal import whole_entries
-from scada.control.report_bm20c import ATTENDED, Bm20c, Figures, attendances, bm20c, remote_operations
+from scada.control.report_bm20c import ATTENDED, Bm20c, Figures, attendances, bm20c, overrides, remote_operations
 from scada.control.tenure import segments
 from scada.controlling import folder_of
 from scada.files import load_installation
@@ -45,7 +45,9 @@ def report_bm20c(
         stations = [station.code for station in installation.province.stations]
         try:
             gone = attendances(whole_entries(_attendance(config))) if _attendance(config).exists() else []
-            found = bm20c(remote_operations(_journal(config)), gone, month, stations, config.time_zone)
+            journal = list(_journal(config))
+            operations, alone = remote_operations(journal), overrides(journal)
+            found = bm20c(operations, gone, alone, month, stations, config.time_zone)
         except ValueError:
             raise WrongReport(f"{month!r} is no month; write 2026-11") from None
     if as_json:
@@ -92,6 +94,7 @@ def _content(found: Bm20c) -> dict[str, object]:
         "since_commissioning": found.since_commissioning.report(),
         "by_station": {code: figures.report() for code, figures in found.by_station.items()},
         "attendances": [{"time": a.time, "target": a.target, "reason": a.reason} for a in found.attendances],
+        "overrides": [{"time": o.time, "target": o.target, "sentence": o.sentence} for o in found.overrides],
     }
 
 
@@ -116,6 +119,8 @@ def _print(found: Bm20c, company: str, zone: str) -> None:
     out.print(table)
     if found.in_month.refused_before:
         out.print(f"từ chối trước khi gửi lệnh: {_causes(found.in_month.refused_before)}", markup=False)
+    for alone in found.overrides:
+        out.print(f"khẩn cấp, một người {local(alone.time, zone):%d/%m/%Y %H:%M}: {alone.sentence}", markup=False)
     for each in found.attendances:
         out.print(f"cử người {local(each.time, zone):%d/%m/%Y %H:%M} {each.target}: {each.reason}", markup=False)
 

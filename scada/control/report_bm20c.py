@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from scada.control.journal import body_of
 from scada.control.lifecycle import Outcome
 from scada.hashchain import Entry
+from scada.model.event import EventKind
 
 ATTENDED: Final = "attended"
 US: Final = 1_000_000
@@ -59,6 +60,15 @@ class Attendance:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """One person operated alone, in an emergency; ``sentence`` says who, what and why."""
+
+    time: int
+    target: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """The figures of a span of time. operations = successes + the sum of ``failures``."""
 
@@ -88,13 +98,14 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Bm20c:
-    """The report of a month: the month, everything until its end, and the month by station."""
+    """The report of a month: the month, everything until its end, the month by station, and what happened in it."""
 
     month: str
     in_month: Figures
     since_commissioning: Figures
     by_station: Mapping[str, Figures]
     attendances: tuple[Attendance, ...]
+    overrides: tuple[Override, ...]
 
 
 def remote_operations(journal: Iterable[Entry]) -> list[RemoteOperation]:
@@ -112,6 +123,15 @@ def remote_operations(journal: Iterable[Entry]) -> list[RemoteOperation]:
     return list(found.values())
 
 
+def overrides(journal: Iterable[Entry]) -> list[Override]:
+    """The emergency overrides in the journal's entries."""
+    return [
+        Override(entry.time, body_of(entry)["subject"], body_of(entry)["sentence"])
+        for entry in journal
+        if entry.kind == "alarm" and body_of(entry)["event"] == EventKind.EMERGENCY_OVERRIDE
+    ]
+
+
 def attendances(chain: Iterable[Entry]) -> list[Attendance]:
     """The attendances noted in a chain."""
     return [
@@ -124,6 +144,7 @@ def attendances(chain: Iterable[Entry]) -> list[Attendance]:
 def bm20c(
     operations: Sequence[RemoteOperation],
     attended: Sequence[Attendance],
+    overridden: Sequence[Override],
     month: str,
     stations: Sequence[str],
     zone: str,
@@ -138,7 +159,8 @@ def bm20c(
         code: _figures([o for o in now if o.station == code], [a for a in now_gone if a.station == code])
         for code in stations
     }
-    return Bm20c(month, _figures(now, now_gone), _figures(past, gone), by_station, tuple(now_gone))
+    alone = tuple(each for each in overridden if begin <= each.time < end)
+    return Bm20c(month, _figures(now, now_gone), _figures(past, gone), by_station, tuple(now_gone), alone)
 
 
 def month_bounds(month: str, zone: str) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from scada.model.event import EventKind
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.switching import Action
+from simulators import switchgear
 from tests.fakes_control import Rig, Trick, rig_at
 
 pytestmark = pytest.mark.integration
@@ -243,3 +244,36 @@ async def test_an_alarm_stays_over_restarts_until_somebody_who_may_has_acknowled
     rig.start_desk()
     assert rig.desk.alarms.unacknowledged == {}
     assert f"acknowledged {{'id': '{alarm.id}', 'by': 'dispatcher-1'" in rig.journal_text()
+
+
+@pytest.mark.parametrize(
+    ("steps", "orders"),
+    [
+        (["TN01/171 open", "TN01/171-7 open", "TN01/171-7 close", "TN01/171 close"], 4),
+        (["TN01/T1/oltc_automatic.operate off", "TN01/T1 raise", "TN01/T1 lower"], 3),
+        (["TN01/471/autoreclose.operate off", "TN01/471/autoreclose.operate on"], 2),
+    ],
+    ids=["breaker and disconnector", "tap changer and its automatic", "automatic reclosing"],
+)
+async def test_every_kind_of_device_is_operated(
+    rig: Rig, steps: list[str], orders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Motors that take no time.
+    monkeypatch.setattr(switchgear, "TAP_CHANGE_US", 60_000)
+    rig.simulated.plant._switchgear._operating_us[:] = 60_000
+    for step in steps:
+        target, action = step.split()
+        report = await rig.operate(target, Action(action))
+        assert report["outcome"] == "completed", report["refusals"]
+        rig.refresh()
+    assert rig.orders() == orders
+
+
+async def test_a_lockout_relay_that_fell_is_reset(rig: Rig) -> None:
+    rig.simulated.plant.set_signal("TN01/171/f86", 1.0, rig.clock())
+    link = rig.desk._parts.links.of("TN01")
+    while float((await link.return_information("TN01/171/f86.reset"))[0]["value"]) != 1.0:  # noqa: ASYNC110  # no bell
+        await asyncio.sleep(0.05)
+    rig.refresh()
+    assert (await rig.operate("TN01/171/f86.reset", Action.RESET))["outcome"] == "completed"
+    assert rig.simulated.plant.signal("TN01/171/f86") == 0.0

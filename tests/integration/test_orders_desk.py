@@ -155,7 +155,7 @@ async def test_an_order_opens_and_closes_a_feeder_with_two_signatures_on_each_co
     ]
     assert [each.command for each in status.steps] == [outcomes[0]["id"], "", outcomes[1]["id"]]
 
-    month = bm20c(remote_operations(journal), [], _month(journal[0].time), ["TN01", "TN02"], "Asia/Ho_Chi_Minh")
+    month = bm20c(remote_operations(journal), [], [], _month(journal[0].time), ["TN01", "TN02"], "Asia/Ho_Chi_Minh")
     assert (month.in_month.operations, month.in_month.successes, month.in_month.rate_percent) == (2, 2, 100.0)
     assert month.by_station["TN02"].operations == 0
 

@@ -53,9 +53,15 @@ def _station(code: str, number: int, line_bays: list[str], choose: Callable[[int
     if choose(0, 1):
         bays.append(("station_services", "TD", ("C11", "C12", "C31", "C32", "C41", "C42")))
     bays.append(("coupler_110", "112", ("C11", "C12")))
+    has_bypass = choose(0, 1)
+    if has_bypass:
+        bays.append(("bypass_110", "100", ("C11", "C19")))
     for index, bay in enumerate(line_bays):
-        if choose(0, 2) == 0:
+        arrangement = choose(0, 2)
+        if arrangement == 0:
             bays.append(("line_110_double", bay, ("C11", "C12")))
+        elif arrangement == 1 and has_bypass:
+            bays.append(("line_110_bypassed", bay, ("C11", "C19")))
         else:
             bays.append(("line_110", bay, (("C11", "C12")[index % 2],)))
     for unit in range(1, choose(0, 2) + 1):

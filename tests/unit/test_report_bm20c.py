@@ -10,10 +10,12 @@ from scada.control.report_bm20c import (
     ATTENDED,
     Attendance,
     Figures,
+    Override,
     RemoteOperation,
     attendances,
     bm20c,
     month_bounds,
+    overrides,
     remote_operations,
 )
 from scada.hashchain import HashChain, entries
@@ -79,7 +81,7 @@ def test_only_what_left_for_the_device_counts_and_only_the_proven_is_a_success(t
         *command("december", NOVEMBER + 30 * DAY),
     )
     gone = [Attendance(NOVEMBER + 5, "TN01/471", "drive does not answer"), Attendance(NOVEMBER - 5, "TN02", "x")]
-    found = bm20c(remote_operations(entries(path)), gone, "2026-11", ["TN01", "TN02", "TN03"], ZONE)
+    found = bm20c(remote_operations(entries(path)), gone, [], "2026-11", ["TN01", "TN02", "TN03"], ZONE)
 
     failures = {"blocked by health": 1, "aborted by communication loss": 1, "outcome not known yet": 1}
     kept = {"blocked by interlocking": 1}
@@ -107,3 +109,17 @@ def test_attendances_are_read_from_their_chain(tmp_path: Path) -> None:
     path = chain_of(tmp_path / "attendance.jsonl", (ATTENDED, {"target": "TN01", "reason": "door"}, 7), ("x", {}, 8))
 
     assert attendances(entries(path)) == [Attendance(7, "TN01", "door")]
+
+
+def test_the_month_tells_who_operated_alone(tmp_path: Path) -> None:
+    def alarm(time: int, event: str) -> tuple[str, Mapping[str, Any], int]:
+        return "alarm", {"event": event, "subject": "TN01/471", "sentence": f"{event} at {time}"}, time
+
+    alone = "emergency override"
+    path = chain_of(
+        tmp_path / "000001.jsonl",
+        *(alarm(NOVEMBER - 1, alone), alarm(NOVEMBER + 1, alone), alarm(NOVEMBER + 2, "fail to operate")),
+    )
+    found = bm20c([], [], overrides(entries(path)), "2026-11", ["TN01"], ZONE)
+
+    assert found.overrides == (Override(NOVEMBER + 1, "TN01/471", f"{alone} at {NOVEMBER + 1}"),)
