@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check refusals bench lock
+.PHONY: help setup judge demo test check refusals bench lock
 
 VENV := .venv/bin
 heading = @printf '\n== %s\n' '$(1)'
@@ -17,7 +17,10 @@ setup:  ## system packages, TimescaleDB, virtual environment
 demo: setup  ## the whole system on this machine [MINUTES=n, else until Ctrl-C]
 	@exec $(VENV)/scada demo $(if $(MINUTES),--minutes $(MINUTES)) $(DEMO_OPTIONS)
 
-test: setup  ## every check: style, types, floor plan, all tests
+judge: setup  ## another implementation of OPC UA, which the tests judge ours by
+	@bash setup/judge.sh
+
+test: judge  ## every check: style, types, floor plan, all tests
 	$(call heading,style)
 	@$(VENV)/ruff check
 	@$(VENV)/ruff format --check

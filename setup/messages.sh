@@ -15,6 +15,7 @@ readonly EXIT_PACKAGES=15
 readonly EXIT_TIMESCALEDB=16
 readonly EXIT_PYTHON_PACKAGES=17
 readonly EXIT_NOT_WRITABLE=18
+readonly EXIT_NODE_PACKAGES=19
 
 say() {
     printf 'setup: %s\n' "$*"

@@ -27,6 +27,7 @@ from simulators.fleet_run import FleetPlan, fleet_of, make_publisher, serve_flee
 from simulators.fleet_scenario import load_scenario
 from simulators.grid_solver import GridSolver
 from simulators.impairments import FaultSyntax, LinkFault, parse_fault
+from simulators.opcua_security import missing_certificates
 from simulators.plant import Plant
 from simulators.registry_file import write_registry
 from simulators.station_scenario import StationFault, check_against, link_faults
@@ -67,6 +68,11 @@ StimuliOption = Annotated[
     Path | None, typer.Option("--stimuli", help="File (JSON) with values to show, for a point-to-point test.")
 ]
 
+SecurityOption = Annotated[
+    Path | None,
+    typer.Option("--opcua-security", help="Folder of `scada pki opcua`: OPC UA with Basic256Sha256 and nothing else."),
+]
+
 DEFAULT_FOLDER = SOURCE_ROOT / "substations"
 PASSWORD_VARIABLE = "SCADA_FIELD_PASSWORD"
 
@@ -85,6 +91,7 @@ def station(
     state_file: StateOption = None,
     scenario: ScenarioOption = "",
     stimuli: StimuliOption = None,
+    opcua_security: SecurityOption = None,
 ) -> None:
     """One substation alone, with the whole province behind it."""
 
@@ -104,6 +111,7 @@ def station(
             state_file=state_file,
             scenario=disturbed,
             stimuli=stimuli,
+            opcua_security=_certificates(opcua_security, (placed,)),
         )
         await _serve(plan, Plant(province, GridSolver(province), seed=seed, now=now_us()), None, stop)
 
@@ -129,6 +137,7 @@ def field(
     capture_period: CaptureOption = 60,
     truth_file: TruthOption = None,
     scenario: ScenarioOption = "",
+    opcua_security: SecurityOption = None,
 ) -> None:
     """All substations, and with --meters the fleet behind their feeders: an opened feeder's meters fall silent."""
 
@@ -148,6 +157,7 @@ def field(
             state_file=state_file,
             truth_file=truth_file,
             scenario=disturbed,
+            opcua_security=_certificates(opcua_security, stations),
         )
         publisher = None
         if meters:
@@ -229,6 +239,14 @@ def _faults(written: list[str] | None, stations: tuple[Station, ...]) -> tuple[L
         [Fault("--fault", each.station, "is not simulated") for each in faults if each.station not in simulated]
     )
     return faults
+
+
+def _certificates(folder: Path | None, stations: tuple[Station, ...]) -> Path | None:
+    """The folder, when it holds what every OPC UA station needs. Raises ConfigurationError naming each missing file."""
+    if folder is not None:
+        secured = [each.code for each in stations if each.endpoint.protocol is Protocol.OPCUA]
+        refuse_faults([fault for code in secured for fault in missing_certificates(code, folder)])
+    return folder
 
 
 def _scenario(name: str, stations: tuple[Station, ...]) -> tuple[StationFault, ...]:

@@ -62,6 +62,8 @@ class FieldPlan:
     truth_file: Path | None = None
     scenario: tuple[StationFault, ...] = ()
     stimuli: Path | None = None
+    opcua_security: Path | None = None
+    """Folder of certificates: OPC UA is signed and encrypted with them, else neither."""
 
 
 @dataclass(slots=True)
@@ -210,7 +212,8 @@ class Field:
             self._modbus.append(server)
             port = await server.start(end.host, port)
         else:
-            opcua = OpcuaStation(self.plan.maps.nodes[station.code], self.order, self._clock, shared)
+            nodes = self.plan.maps.nodes[station.code]
+            opcua = OpcuaStation(nodes, self.order, self._clock, shared, self.plan.opcua_security)
             self._opcua[station.code] = opcua
             port = await opcua.start(end.host, port, end.path)
         if impaired:

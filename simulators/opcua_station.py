@@ -5,6 +5,7 @@ Knows asyncua and one socket. Does not know the plant or what an order does.
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Final
 
 from asyncua import ua
@@ -23,6 +24,7 @@ from simulators.address_space import Nodes, SharingServer
 from simulators.listening import listen
 from simulators.node_image import NodeImage, NodeOrders, NodeValue
 from simulators.opcua_alarms import Alarms
+from simulators.opcua_security import secure
 from simulators.orders import CarryOut
 from substations.nodemap import NodeType, StationNodes
 
@@ -70,14 +72,17 @@ class _OrderedWrites(AttributeService):
 
 
 class OpcuaStation:
-    """Serves one image on one socket, from ``start`` to ``stop``."""
+    """Serves one image on one socket, from ``start`` to ``stop``; with ``certificates``, signed and encrypted only."""
 
-    def __init__(self, nodes: StationNodes, carry_out: CarryOut, clock: Clock, shared: Nodes) -> None:
+    def __init__(
+        self, nodes: StationNodes, carry_out: CarryOut, clock: Clock, shared: Nodes, certificates: Path | None = None
+    ) -> None:
         self.station = nodes.station
         self._nodes = nodes
         self._image = NodeImage(nodes)
         self._orders = [NodeOrders(command, carry_out) for command in nodes.commands]
         self._clock = clock
+        self._certificates = certificates
         self._core = SharingServer(shared)
         self._core.bind_condition_methods = True
         self._writes = self._core.attribute_service = _OrderedWrites(self._core)
@@ -96,7 +101,10 @@ class OpcuaStation:
         await self._server.init()
         await self._server.set_application_uri(f"urn:gridscada:simulator:{self.station}")
         self._server.set_server_name(f"{self.station} simulator")
-        self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._certificates is None:
+            self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        else:
+            await secure(self._server, self.station, self._certificates)
         # Anonymous only: the library would warn about passwords in plain text for every station.
         self._server.set_identity_tokens([ua.AnonymousIdentityToken])
         self._server.set_endpoint(f"opc.tcp://{host}:{port}/{path.strip('/')}")

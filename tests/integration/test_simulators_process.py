@@ -1,5 +1,6 @@
 """Claims about ``python -m simulators`` as a process: when it is ready, how it stops, what it refuses."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,18 +9,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import simulators.__main__
+from scada import pki_cli
+from scada.clock import now_us
+from scada.model.cause import Cause
+from scada.model.errors import LinkError
+from scada.model.station import Endpoint, Protocol
 from scada.services.endpoints import Endpoints, Role
+from scada.stationfile import load_province
 from simulators.listening import listen
+from substations.adapters import load_maps, open_link
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
+SUBSTATIONS = ROOT / "substations"
 READY_WITHIN_S = 40.0
 
 
@@ -138,3 +148,32 @@ def test_the_field_with_meters_tells_in_the_end_what_must_be_stored(tmp_path: Pa
     told = json.loads(truth.read_text())
     assert set(told) == {"readings", "first_end", "last_end", "meters"}
     assert len(truth.with_suffix(".csv").read_text().splitlines()) == 401
+
+
+def test_a_secured_station_names_every_certificate_it_lacks(tmp_path: Path) -> None:
+    words = ["station", "TN13", "--opcua-security", str(tmp_path)]
+    refused = CliRunner().invoke(simulators.__main__.app, words)
+    assert refused.exit_code == 2
+    for name in ("field/TN13.der", "field/TN13.pem", "control_centre.der"):
+        assert f"needs {tmp_path / name}; `scada pki opcua TN13` makes it" in refused.output
+
+
+async def test_a_secured_station_lets_the_control_centre_in_and_nobody_else(tmp_path: Path) -> None:
+    assert CliRunner().invoke(pki_cli.app, ["opcua", "TN13", "--folder", str(tmp_path)]).exit_code == 0
+    ready = tmp_path / "ready.json"
+    words = ("--opcua-port", "0", "--opcua-security", str(tmp_path), "--ready-file", str(ready))
+    with started("station", "TN13", *words) as process:
+        await asyncio.to_thread(wait_for, ready, process)
+        placed = json.loads(ready.read_text())["stations"]["TN13"]
+        (station,) = (each for each in load_province(SUBSTATIONS).stations if each.code == "TN13")
+        endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", placed["port"], path=placed["path"], timeout_s=5.0)
+        secured = replace(endpoint, security="Basic256Sha256", certificates=str(tmp_path))
+        maps = load_maps(SUBSTATIONS / "maps")
+        with pytest.raises(LinkError):
+            await open_link(replace(station, endpoint=endpoint), maps, now_us).open()
+        link = open_link(replace(station, endpoint=secured), maps, now_us)
+        await link.open()
+        answer = await link.scan(1.0, Cause.GENERAL_INTERROGATION)
+        await link.close()
+        assert answer.failed == ()
+        assert set(answer.batch["point"].tolist()) == {each.id for each in station.points}

@@ -18,6 +18,9 @@ def test_a_certificate_names_its_application_and_its_key_is_ours_alone(tmp_path:
     certificate = x509.load_der_x509_certificate(path.read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["urn:x:TN13"]
+    extension = certificate.extensions.get_extension_for_class
+    own = extension(x509.SubjectKeyIdentifier).value.digest
+    assert extension(x509.AuthorityKeyIdentifier).value.key_identifier == own, "signed by itself, and says so"
     key = certificate.public_key()
     assert isinstance(key, rsa.RSAPublicKey)
     assert key.key_size == 2048

@@ -1,6 +1,7 @@
 """The set-up's pure parts: the derived package source, the lock file, the scripts."""
 
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -157,6 +158,14 @@ def test_the_lock_has_a_hash_for_everything_and_an_address_for_nothing() -> None
     assert re.findall(r"\S*(?:://|@ |--index|--find-links)\S*", lock) == []
 
 
+def test_the_judge_s_lock_has_a_hash_for_everything_and_an_address_for_nothing() -> None:
+    text = (ROOT / "tests/opcua_judge/package-lock.json").read_text(encoding="utf-8")
+    packages = {name: entry for name, entry in json.loads(text)["packages"].items() if name}
+    assert "node_modules/node-opcua-server" in packages
+    assert [name for name, entry in packages.items() if not entry.get("integrity", "").startswith("sha512-")] == []
+    assert re.findall(r'"resolved"|\S*://\S*', text) == []
+
+
 def test_the_lock_has_one_version_of_everything_so_that_every_python_checks_the_same() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     names = [canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lock, re.M)]
@@ -171,7 +180,7 @@ def test_no_script_of_the_set_up_names_a_host() -> None:
 def test_every_failure_of_the_set_up_has_an_exit_code_of_its_own() -> None:
     text = (ROOT / "setup/messages.sh").read_text(encoding="utf-8")
     codes = re.findall(r"^readonly (EXIT_\w+)=(\d+)$", text, re.M)
-    assert len({code for _, code in codes}) == len(codes) == 9
+    assert len({code for _, code in codes}) == len(codes) == 10
     manual = (ROOT / "docs/setup.md").read_text(encoding="utf-8")
     assert [code for _, code in codes if f"| {code} |" not in manual] == []
 
