@@ -17,7 +17,7 @@ from scada.model.cause import Cause
 from scada.model.point import PointKind
 from scada.model.ports import Clock
 from scada.model.quality import Quality
-from scada.model.sample import SampleArray
+from scada.model.sample import PointArray, SampleArray
 from scada.model.station import Station
 from scada.model.statusevent import status_events
 
@@ -38,6 +38,7 @@ class Following:
         self._totals = [
             point.name for station in stations for point in station.points if point.kind is PointKind.INTEGRATED_TOTAL
         ]
+        self._frozen_by_devices: PointArray = np.zeros(0, dtype=np.int32)
         self._clock = clock
 
     def take(self, batch: SampleArray) -> SampleArray:
@@ -54,23 +55,29 @@ class Following:
         both: SampleArray = np.concatenate((taken.delta, derived.delta))
         return both
 
+    def leave_to_devices(self, totals: Sequence[PointArray]) -> None:
+        """Ids of integrated totals that devices freeze themselves when asked: ``freeze`` leaves them out."""
+        self._frozen_by_devices = np.concatenate([np.zeros(0, dtype=np.int32), *totals])
+
     def freeze(self, moment: int) -> SampleArray:
-        """Every integrated total heard of, frozen: dated ``moment``, cause counter interrogation.
+        """Every integrated total heard of that no device freezes, dated ``moment``, cause counter interrogation.
 
         A total is as old as its last scan, at most the period in its map; what is not topical stays so marked.
         Source: IEC 60870-5-101, 7.4.8, transmission of integrated totals, here with the freeze at the centre.
         """
         present = self.image.read(self._totals)
         heard = (present["time"] > 0) & (present["quality"] & np.uint8(Quality.INVALID) == 0)
+        heard &= ~np.isin(present["point"], self._frozen_by_devices)
         totals: SampleArray = present[heard]
         totals["time"] = moment
         totals["cause"] = Cause.COUNTER_INTERROGATION
         return totals
 
-    async def freeze_every_hour(self, report: Report) -> None:
-        """At each full hour report the frozen totals, until cancelled."""
+    async def freeze_every_hour(self, report: Report, ask: Callable[[int], None]) -> None:
+        """At each full hour ``ask`` the devices that can to freeze, and report the other totals, until cancelled."""
         while True:
             now = self._clock()
             hour = (now // HOUR_US + 1) * HOUR_US
             await asyncio.sleep((hour - now) / 1e6 + _AFTER_THE_HOUR_S)
+            ask(hour)
             report(self.freeze(hour))

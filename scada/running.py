@@ -66,7 +66,13 @@ class ControlRoom:
         self.scans = station_scans(
             self._stations, installation.maps, self.take, installation.config.scan, tell=self.take
         )
+        self.following.leave_to_devices([scan.frozen for scan in self.scans])
         self._since = now_us()
+
+    def freeze(self, moment: int) -> None:
+        """Have the devices freeze their integrated totals."""
+        for scan in self.scans:
+            scan.freeze(moment)
 
     def take(self, batch: SampleArray) -> None:
         self.report(self.following.take(batch))
@@ -249,7 +255,7 @@ async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str, customer
             tasks = [
                 group.create_task(scan_stations(room.scans), name="scan"),
                 group.create_task(_look_after_database(stop, room, dsn, customers), name="schema"),
-                group.create_task(room.following.freeze_every_hour(room.report), name="freeze"),
+                group.create_task(room.following.freeze_every_hour(room.report, room.freeze), name="freeze"),
             ]
             if room.overrides is not None:
                 tasks.append(group.create_task(room.overrides.keep(dsn), name="overrides"))

@@ -17,7 +17,7 @@ from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
 from simulators.event_ring import EventRing, event_spans
 from simulators.orders import Action, CarryOut, OrderSlot
 from substations.decode import Codec, Overflow
-from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.registers import BoundCommand, BoundFreeze, BoundPoint, StationRegisters
 from substations.wiretypes import Table
 
 
@@ -46,6 +46,7 @@ class RegisterImage:
         """Read requests answered with data."""
         self._tables = {table: _TableImage(table, registers) for table in Table}
         self._rings = tuple(EventRing(each) for each in registers.event_buffers)
+        self._freezes = {(each.table, each.address): each for each in registers.freezes}
         self._places: dict[tuple[Table, int], list[_Place]] = {}
         for command in registers.commands:
             self._add_command(command, carry_out)
@@ -101,6 +102,8 @@ class RegisterImage:
             if table is Table.HOLDING_REGISTER and ring.acknowledge(address, values):
                 ring.show(self._tables)
                 return None
+        if (freeze := self._freezes.get((table, address))) is not None:
+            return self._frozen(freeze, values)
         places = self._places.get((table, address), [])
         if not places or len(values) != places[0].command.entry.type.registers:
             return Denied.ADDRESS
@@ -121,6 +124,14 @@ class RegisterImage:
             cause = place.slot.operate(action, now)
             self._echo(place.command, 0)
         return self._done(place.command, cause)
+
+    def _frozen(self, freeze: BoundFreeze, values: Sequence[int]) -> Denied | None:
+        """Keep the totals shown at this moment beside the running ones."""
+        if list(values) != [freeze.value]:
+            return Denied.VALUE
+        for each in self._tables.values():
+            each.freeze(freeze)
+        return None
 
     def _cancel(self, places: Sequence[_Place]) -> Denied | None:
         for place in places:
@@ -146,7 +157,10 @@ class _TableImage:
         points = [each for each in registers.points if each.table is table]
         spans = [(each.address, each.size, each.gap) for each in points]
         spans += [(each.quality_address, 1, each.gap) for each in points if each.quality_address is not None]
-        others = [span for each in registers.commands for span in _command_spans(each, table)]
+        frozen = [each for freeze in registers.freezes for each in freeze.points if each.table is table]
+        spans += [(each.address, each.size, each.gap) for each in frozen]
+        others = [(each.address, 1) for each in registers.freezes if each.table is table]
+        others += [span for each in registers.commands for span in _command_spans(each, table)]
         others += [span for each in registers.event_buffers for span in event_spans(each, table)]
         size = max((start + count for start, count, *_ in (*spans, *others)), default=0)
         self._readable = _readable(spans, size)
@@ -155,6 +169,8 @@ class _TableImage:
         self._raw = np.zeros(size if self._of_bits else size * 2, dtype=np.uint8)
         self._codec = Codec(points, 0, size) if points else None
         self._rows: NDArray[np.intp] | None = None
+        totals = {each.point.id for each in frozen}
+        self._running = {each.point.id: each.address for each in points if each.point.id in totals}
 
     def refresh(self, points: PointArray, values: ValueArray, quality: QualityArray) -> None:
         if self._codec is None:
@@ -162,6 +178,14 @@ class _TableImage:
         if self._rows is None:
             self._rows = np.searchsorted(points, self._codec.points)
         self._codec.encode(values[self._rows], quality[self._rows], self._raw, Overflow.CLIP)
+
+    def freeze(self, freeze: BoundFreeze) -> None:
+        """Copy the running totals of ``freeze`` that lie here, byte for byte."""
+        for each in freeze.points:
+            if (running := self._running.get(each.point.id)) is not None:
+                size = each.size * 2
+                now = self._raw[running * 2 : running * 2 + size]
+                self._raw[each.address * 2 : each.address * 2 + size] = now
 
     def read(self, address: int, count: int) -> list[int] | Denied:
         if not self._readable[address : address + count].all() or address + count > len(self._readable):

@@ -4,7 +4,7 @@ Knows the shape of an answer. Does not know sockets, protocols or periods' meani
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scada.model.cause import Cause
 from scada.model.quality import Quality
@@ -44,6 +44,23 @@ class LinkCounts:
     events_lost: int = 0
     event_overflow: bool = False
     wrong_times: int = 0
+
+
+@runtime_checkable
+class FreezingLink(Protocol):
+    """A link to devices that freeze their integrated totals. ``freeze`` is called in turn with ``scan``."""
+
+    @property
+    def frozen(self) -> PointArray:
+        """Ids of the totals the devices freeze."""
+        ...
+
+    async def freeze(self) -> ScanAnswer:
+        """Freeze now and read what was frozen: COUNTER_INTERROGATION samples dated to the freeze, and what failed.
+
+        Raises LinkError when the station did not answer: then nobody knows whether it froze.
+        """
+        ...
 
 
 class StationLink(Protocol):

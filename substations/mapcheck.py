@@ -11,7 +11,15 @@ from scada.model.errors import Fault
 from scada.tables import Faults, load_table, nearest
 from substations.mapnames import ACTIONS
 from substations.mapspans import Span, bit_range, check_overlaps, quality_span
-from substations.registermap import CommandEntry, EventBufferEntry, MapBlock, PointEntry, RegisterMap
+from substations.registermap import (
+    CommandEntry,
+    EventBufferEntry,
+    FreezeEntry,
+    MapBlock,
+    PointEntry,
+    RegisterMap,
+    command_registers,
+)
 from substations.wiretypes import HIGHEST_ADDRESS, Table, WireType
 
 
@@ -46,6 +54,8 @@ def _check_map(register_map: RegisterMap, faults: Faults) -> None:
             if entry.quality_offset is not None and not block.table.of_bits:
                 spans.append(quality_span(block.table, entry.quality_offset))
                 _check_quality_register(block, entry, faults, key)
+    if register_map.freeze is not None:
+        spans += _check_freeze(register_map.freeze, register_map, faults)
     check_overlaps(list(dict.fromkeys(spans)), faults)
     _check_names((entry.name for block in register_map.block for entry in block.points), faults)
     _check_names((entry.name for entry in register_map.command), faults)
@@ -54,6 +64,32 @@ def _check_map(register_map: RegisterMap, faults: Faults) -> None:
     _check_orders(register_map.command, faults)
     if register_map.event_buffer is not None:
         _check_event_buffer(register_map.event_buffer, faults)
+
+
+def _check_freeze(entry: FreezeEntry, register_map: RegisterMap, faults: Faults) -> list[Span]:
+    """Where the frozen totals lie. The write that freezes must not be able to order anything."""
+    if entry.table not in (Table.COIL, Table.HOLDING_REGISTER):
+        faults.add("freeze.table", f"table {entry.table.value!r} cannot be written")
+    if entry.table.of_bits and entry.value > 1:
+        faults.add("freeze.value", f"{entry.value} is not in 0..1: no frame can carry it")
+    for command in register_map.command:
+        for register in command_registers(command):
+            if (entry.table, entry.write) == (command.table, register):
+                faults.add("freeze.write", f"{entry.write} is a register of command {command.name}")
+    if not entry.points:
+        faults.add("freeze.points", "are missing: nobody would read what was frozen")
+    _check_names((f"freeze: {each.name}" for each in entry.points), faults)
+    running = {each.name: (block, each) for block in register_map.block for each in block.points}
+    spans = []
+    for frozen in entry.points:
+        block, live = running.get(frozen.name, (None, None))
+        if block is None or live is None:
+            faults.add(f"freeze: {frozen.name}", f"is no point of this map{nearest(frozen.name, list(running))}")
+        elif not block.table.of_bits:
+            wire_type = live.type or block.type or WireType.UINT16
+            bits = bit_range(block.table, frozen.offset, wire_type, live.bit, live.width)
+            spans.append(Span(f"freeze: {frozen.name}", block.table, *bits))
+    return spans
 
 
 def _check_event_buffer(entry: EventBufferEntry, faults: Faults) -> None:

@@ -23,10 +23,12 @@ from substations.layout import RawArray
 from substations.link import FailedRead, LinkCounts, ScanAnswer
 from substations.modbus_connection import ModbusConnection, Refusal, Silence
 from substations.modbus_events import EventReading, total
+from substations.modbus_freeze import ModbusFreezes
 from substations.polling import ReadBlock, halves, plan_reads
 from substations.quality import is_about_the_address, of_modbus_exception
 from substations.registers import StationRegisters
 from substations.scanvalues import Answer, ScanValues
+from substations.wiretypes import Table
 
 _MOST_SILENT: Final = 2
 """Reads left unanswered before the rest of a scan is given up: each costs a whole timeout."""
@@ -82,6 +84,7 @@ class ModbusLink:
         self._blocks = dict(self._planned)
         self._values = {period_s: _values(blocks) for period_s, blocks in self._planned.items()}
         self._events = tuple(EventReading(each, self._ask, self._write, now) for each in registers.event_buffers)
+        self._freezes = ModbusFreezes(registers.freezes, self._connection, now)
         self._covered = _covered(registers, self._events)
         self._events_missed = 0
         self._resting: dict[str, _Rest] = {}
@@ -133,6 +136,13 @@ class ModbusLink:
         answers = [scan.answers.get(each) for each in self._blocks.get(period_s, ())]
         cyclic = self._values[period_s].samples(answers, cause)
         return ScanAnswer(self._with_events(cyclic, cause), tuple(scan.failed))
+
+    @property
+    def frozen(self) -> PointArray:
+        return self._freezes.points
+
+    async def freeze(self) -> ScanAnswer:
+        return await self._freezes.freeze()
 
     async def _outlive(self, block: _Block, why: str, scan: _Scan) -> bool:
         """A read was not answered: whether to go on with the scan. Raises LinkError when the station is dead."""
@@ -256,7 +266,7 @@ class ModbusLink:
 
     async def _write(self, address: int, words: Sequence[int]) -> str:
         try:
-            await self._connection.write(address, words)
+            await self._connection.write(Table.HOLDING_REGISTER, address, words)
         except Refusal as refusal:
             return of_modbus_exception(refusal.code)[0]
         return ""

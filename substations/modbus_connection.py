@@ -92,10 +92,14 @@ class ModbusConnection:
         except NotUsable as error:
             raise Silence(str(error)) from None
 
-    async def write(self, address: int, words: Sequence[int]) -> None:
-        """Write holding registers. Raises Refusal and Silence, LinkError when not open."""
+    async def write(self, table: Table, address: int, words: Sequence[int]) -> None:
+        """Write holding registers, or one coil. Raises Refusal and Silence, LinkError when not open."""
         client = self._living()
-        response = await self._answered(client.write_registers(address, list(words), device_id=self._endpoint.unit_id))
+        unit = self._endpoint.unit_id
+        if table is Table.COIL:
+            response = await self._answered(client.write_coil(address, bool(words[0]), device_id=unit))
+        else:
+            response = await self._answered(client.write_registers(address, list(words), device_id=unit))
         if isinstance(response, ExceptionResponse):
             raise Refusal(response.exception_code)
 

@@ -1,6 +1,6 @@
 """What a Modbus answer must look like: function codes, byte counts, and the bytes kept as bytes.
 
-Knows the frames of reads and of the one write the scan needs. Does not know connections, deadlines or points.
+Knows the frames of reads and of the writes the scan needs. Does not know connections, deadlines or points.
 """
 
 from typing import Final
@@ -18,7 +18,8 @@ FUNCTIONS: Final = {
     Table.INPUT_REGISTER: 4,
 }
 """Read function of each table (Modbus Application Protocol V1.1b3, 6.1 to 6.4)."""
-_WRITE_REGISTERS: Final = 16
+_WRITES: Final = (5, 16)
+"""One coil, several registers (Modbus Application Protocol V1.1b3, 6.5 and 6.12)."""
 _HEADER: Final = 8
 """MBAP header and function code (Modbus Messaging on TCP/IP V1.0b, 3.1.3)."""
 
@@ -72,7 +73,7 @@ def is_modbus(data: bytes) -> bool:
     """False for received bytes that are no answer to anything we ask; too few to tell count as one."""
     if len(data) < _HEADER:
         return True
-    return data[2:4] == b"\0\0" and data[7] & 0x7F in (*FUNCTIONS.values(), _WRITE_REGISTERS)
+    return data[2:4] == b"\0\0" and data[7] & 0x7F in (*FUNCTIONS.values(), *_WRITES)
 
 
 def raw_of(table: Table, count: int, response: ModbusPDU) -> RawArray:

@@ -74,6 +74,13 @@ class CommandEntry:
     set_point: bool = False
 
 
+def command_registers(command: CommandEntry) -> tuple[int, ...]:
+    """Offsets an order of this command is written to."""
+    firsts = [each for each in (command.operate, command.select) if each is not None]
+    length = 1 if command.table.of_bits else command.type.registers
+    return tuple(first + place for first in firsts for place in range(length))
+
+
 class PointCodes(StrEnum):
     """What the point code in an event record is."""
 
@@ -127,6 +134,27 @@ class EventBufferEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenEntry:
+    """Where the frozen value of an integrated total lies, in the table and with the type of the running one."""
+
+    name: str
+    offset: int = bounded(low=0, high=HIGHEST_ADDRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeEntry:
+    """A device that freezes its integrated totals when ``value`` is written to ``write``, and keeps them for reading.
+
+    Nothing else may be done by that write: ``write`` is no register of a command (IEC 60870-5-101, 7.3.4.4, freeze).
+    """
+
+    points: tuple[FrozenEntry, ...]
+    write: int = bounded(low=0, high=HIGHEST_ADDRESS)
+    table: Table = Table.HOLDING_REGISTER
+    value: int = bounded(low=0, high=0xFFFF, default=1)
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterMap:
     """The map of one bay type, as in its file."""
 
@@ -134,3 +162,4 @@ class RegisterMap:
     block: tuple[MapBlock, ...]
     command: tuple[CommandEntry, ...] = ()
     event_buffer: EventBufferEntry | None = None
+    freeze: FreezeEntry | None = None

@@ -4,15 +4,23 @@ Knows stations and maps, and what does not fit between them. Does not know socke
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scada.model.errors import Fault
-from scada.model.point import Point
+from scada.model.point import Point, PointKind
 from scada.model.station import Bay, Station
 from scada.tables import Faults, nearest
 from substations.mapnames import in_bay, like
 from substations.mapspans import Span, bit_range, check_overlaps, quality_span, register_span
-from substations.registermap import CommandEntry, EventBufferEntry, MapBlock, PointCodes, PointEntry, RegisterMap
+from substations.registermap import (
+    CommandEntry,
+    EventBufferEntry,
+    FreezeEntry,
+    MapBlock,
+    PointCodes,
+    PointEntry,
+    RegisterMap,
+)
 from substations.wiretypes import HIGHEST_ADDRESS, Order, Table, WireType
 
 
@@ -68,13 +76,25 @@ class BoundEventBuffer:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundFreeze:
+    """One device's freeze at its absolute place; ``points`` lie where their frozen values are read."""
+
+    name: str
+    table: Table
+    address: int
+    value: int
+    points: tuple[BoundPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StationRegisters:
-    """Every point, command and event buffer of one Modbus station, in the order of its bays and maps."""
+    """Every point, command, event buffer and freeze of one Modbus station, in the order of its bays and maps."""
 
     station: str
     points: tuple[BoundPoint, ...]
     commands: tuple[BoundCommand, ...]
     event_buffers: tuple[BoundEventBuffer, ...] = ()
+    freezes: tuple[BoundFreeze, ...] = ()
 
 
 def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: list[Fault]) -> StationRegisters:
@@ -82,6 +102,7 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
     points: list[BoundPoint] = []
     commands: list[BoundCommand] = []
     buffers: list[BoundEventBuffer] = []
+    freezes: list[BoundFreeze] = []
     seen: set[tuple[str, str]] = set()
     for bay in station.bays:
         faults = Faults(f"{station.code}/{bay.name}", found)
@@ -94,20 +115,23 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
             continue
         complete = Faults(f"{bay.map}.toml", [] if (bay.map, bay.bay_type) in seen else found)
         seen.add((bay.map, bay.bay_type))
-        points += _bind_points(bay, register_map, faults, complete)
+        of_bay = _bind_points(bay, register_map, faults, complete)
+        points += of_bay
         commands += _bind_commands(station.code, bay, register_map, faults, complete)
         if register_map.event_buffer is not None:
             buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, faults))
+        if register_map.freeze is not None:
+            freezes.append(_bind_freeze(station.code, bay, register_map.freeze, of_bay, faults))
     spans = [
         Span(each.point.name, each.table, *bit_range(each.table, each.address, each.type, each.bit, each.width))
-        for each in points
+        for each in [*points, *(frozen for freeze in freezes for frozen in freeze.points)]
     ]
     spans += [span for each in buffers for span in _event_spans(each.name, each.entry, each.base)]
-    spans += _other_writes(buffers)
+    spans += _other_writes(buffers, freezes)
     marks = {quality_span(each.table, each.quality_address) for each in points if each.quality_address is not None}
     check_overlaps([*spans, *marks], Faults(station.code, found))
-    check_overlaps([*_order_spans(commands), *_other_writes(buffers)], Faults(station.code, found))
-    return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers))
+    check_overlaps([*_order_spans(commands), *_other_writes(buffers, freezes)], Faults(station.code, found))
+    return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers), tuple(freezes))
 
 
 def _bind_points(bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults) -> list[BoundPoint]:
@@ -188,6 +212,25 @@ def _bind_event_buffer(station: Station, bay: Bay, entry: EventBufferEntry, faul
     return BoundEventBuffer(f"{station.code}/{bay.name} event buffer", entry, bay.base, points)
 
 
+def _bind_freeze(
+    station: str, bay: Bay, entry: FreezeEntry, points: Sequence[BoundPoint], faults: Faults
+) -> BoundFreeze:
+    offsets = {in_bay(each.name, bay): each.offset for each in entry.points}
+    frozen: list[BoundPoint] = []
+    for each in points:
+        name = each.point.name.split("/", 2)[2]
+        if name not in offsets:
+            continue
+        if each.point.kind is not PointKind.INTEGRATED_TOTAL:
+            faults.add(f"freeze: {name}", f"is a {each.point.kind.value}: only integrated totals can be frozen")
+        address = bay.base + offsets[name]
+        frozen.append(replace(each, address=address, quality_address=None))
+    highest = max([bay.base + entry.write, *(each.address + each.size - 1 for each in frozen)])
+    if highest > HIGHEST_ADDRESS:
+        faults.add("freeze", f"base {bay.base} puts its last address at {highest}, above {HIGHEST_ADDRESS}")
+    return BoundFreeze(f"{station}/{bay.name} freeze", entry.table, bay.base + entry.write, entry.value, tuple(frozen))
+
+
 def _event_spans(name: str, entry: EventBufferEntry, base: int) -> list[Span]:
     registers = entry.sequence_type.registers
     places = ((entry.next, registers), (entry.flags, 1), (entry.records, entry.capacity * entry.record_size))
@@ -206,9 +249,9 @@ def _order_spans(commands: Sequence[BoundCommand]) -> list[Span]:
     )
 
 
-def _other_writes(buffers: Sequence[BoundEventBuffer]) -> list[Span]:
+def _other_writes(buffers: Sequence[BoundEventBuffer], freezes: Sequence[BoundFreeze]) -> list[Span]:
     """Every register the scan itself writes to: none of them may be a command's, or it would be a second door."""
-    return [
+    acknowledgements = [
         register_span(
             f"{each.name} acknowledgement",
             Table.HOLDING_REGISTER,
@@ -217,3 +260,4 @@ def _other_writes(buffers: Sequence[BoundEventBuffer]) -> list[Span]:
         )
         for each in buffers
     ]
+    return [*acknowledgements, *(register_span(each.name, each.table, each.address, 1) for each in freezes)]

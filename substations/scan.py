@@ -24,9 +24,10 @@ from scada.model.errors import LinkError
 from scada.model.point import Point
 from scada.model.ports import Clock
 from scada.model.quality import Quality
-from scada.model.sample import PointArray, SampleArray, samples
+from scada.model.sample import PointArray, QualityArray, SampleArray, ValueArray, samples
 from scada.model.supervision import LinkFigures, link_points
 from substations.chatter import ChatterFilter, ChatterRule
+from substations.freezing import StationFreeze
 from substations.link import FailedRead, LinkCounts, ScanAnswer, StationLink
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class StationScan:
             config.chatter_changes, int(config.chatter_window_s * 1e6), int(config.chatter_quiet_s * 1e6)
         )
         self._chatter = ChatterFilter(points, rule)
+        self._freeze = StationFreeze(code, link, self._last_known)
 
     @property
     def statistics(self) -> StationStatistics:
@@ -174,6 +176,17 @@ class StationScan:
             chattering=self._chatter.blocked,
             chatter_suppressed=self._chatter.suppressed,
         )
+
+    @property
+    def frozen(self) -> PointArray:
+        """Ids of the integrated totals that the station's own devices freeze."""
+        return self._freeze.points
+
+    def freeze(self, moment: int) -> None:
+        """Have the devices freeze their totals before the next scan; what cannot be had is told as last known."""
+        self._freeze.ask(moment)
+        if self._state is not LinkState.UP:
+            self._sink_some(self._freeze.give_up("the link is lost", doubt=Quality.NOT_TOPICAL))
 
     async def run(self) -> None:
         """Scan until cancelled. A crash of our own making leaves by its exception, with the link closed."""
@@ -233,6 +246,7 @@ class StationScan:
         self._counts.scans += 1
         try:
             if self._is_open:
+                await self._freeze_totals()
                 answers = {period_s: await self._link.scan(period_s, cause)}
             else:
                 await self._link.open()
@@ -285,18 +299,28 @@ class StationScan:
         self._values[rows] = answer.batch["value"]
         self._qualities[rows] = answer.batch["quality"]
         self._count_samples(len(answer.batch))
-        passed = self._chatter.pass_on(answer.batch, self._timing.now())
-        if len(passed):
-            self._sink(passed)
+        self._sink_some(self._chatter.pass_on(answer.batch, self._timing.now()))
         for each in answer.failed:
             self._sink(self._doubtful(each.points, each.quality))
         self._note_failing(period_s, answer.failed)
 
+    async def _freeze_totals(self) -> None:
+        if (answer := await self._freeze.carry_out()) is not None:
+            self._count_samples(len(answer.batch))
+            self._sink_some(answer.batch)
+
+    def _sink_some(self, batch: SampleArray) -> None:
+        if len(batch):
+            self._sink(batch)
+
+    def _last_known(self, points: PointArray) -> tuple[ValueArray, QualityArray]:
+        rows = np.searchsorted(self._ids, points)
+        return self._values[rows], self._qualities[rows]
+
     def _doubtful(self, points: PointArray, quality: Quality) -> SampleArray:
         """The last known values of ``points`` with ``quality`` added to theirs."""
-        rows = np.searchsorted(self._ids, points)
-        octets = self._qualities[rows] | np.uint8(quality)
-        return samples(points, self._timing.now(), self._values[rows], octets, Cause.SPONTANEOUS)
+        values, qualities = self._last_known(points)
+        return samples(points, self._timing.now(), values, qualities | np.uint8(quality), Cause.SPONTANEOUS)
 
     def _count_samples(self, number: int) -> None:
         counts = self._counts
@@ -339,6 +363,7 @@ class StationScan:
             reason,
         )
         self._sink(self._doubtful(self._ids, Quality.NOT_TOPICAL))
+        self._sink_some(self._freeze.give_up("the link is lost", doubt=Quality.NOT_TOPICAL))
 
     def _note_failing(self, period_s: float, failed: tuple[FailedRead, ...]) -> None:
         before = _points_of(self._failing.get(period_s, ()))

@@ -19,7 +19,7 @@ from scada.model.sample import SampleArray
 from scada.model.station import Endpoint, Protocol
 from substations.link import ScanAnswer
 from substations.modbus import ModbusLink
-from substations.registers import BoundPoint, StationRegisters
+from substations.registers import BoundFreeze, BoundPoint, StationRegisters
 from substations.scan import LinkState, StationScan, scan_stations
 from substations.wiretypes import Table, WireType
 from tests.fakes_substations import make_entry
@@ -422,6 +422,46 @@ async def test_a_part_that_falls_silent_costs_only_its_own_points() -> None:
     assert [(sorted(each.points.tolist()), each.quality) for each in found.failed] == [
         ([points[2].point.id, points[3].point.id], Quality.NOT_TOPICAL)
     ]
+
+
+FREEZE = BoundFreeze("TN07/171 freeze", Table.COIL, 9, 1, tuple(entries(30, 31)))
+
+
+async def freeze_with(answer: Callable[[bytes, bytes], bytes | None]) -> tuple[ScanAnswer, list[tuple[int, int, int]]]:
+    async with device(answer) as one:
+        endpoint = Endpoint(Protocol.MODBUS, "127.0.0.1", one.port, unit_id=7, timeout_s=TIMEOUT_S)
+        registers = StationRegisters("TN07", tuple(entries(3)), (), freezes=(FREEZE,))
+        link = ModbusLink(endpoint, registers, lambda: NOW)
+        await link.open()
+        try:
+            return await link.freeze(), one.requests
+        finally:
+            await link.close()
+
+
+def echoed(request: bytes, reply: bytes) -> bytes:
+    return request if request[7] == 5 else reply
+
+
+async def test_a_freeze_writes_its_coil_and_reads_what_was_frozen() -> None:
+    answer, requests = await freeze_with(echoed)
+    assert requests == [(5, 9, 0xFF00), (4, 30, 2)]
+    assert answer.batch[["value", "time", "cause"]].tolist() == [
+        (value, NOW, Cause.COUNTER_INTERROGATION) for value in (30.0, 31.0)
+    ]
+    assert answer.failed == ()
+
+
+async def test_a_refused_freeze_reads_nothing_and_says_why() -> None:
+    answer, requests = await freeze_with(exceptional(6, 9))
+    assert requests == [(5, 9, 0xFF00)]
+    assert len(answer.batch) == 0
+    assert [each.reason for each in answer.failed] == ["TN07/171 freeze: server device busy"]
+
+
+async def test_a_freeze_without_an_answer_is_a_broken_link() -> None:
+    with pytest.raises(LinkError, match=r"freeze: no answer within 0\.3 s"):
+        await freeze_with(silent)
 
 
 async def test_each_read_of_a_scan_has_the_time_at_which_it_came() -> None:

@@ -22,6 +22,8 @@ from simulators.grid_solver import GridSolver
 from simulators.impairments import parse_fault
 from simulators.listening import PortTaken, listen
 from simulators.plant import Plant
+from substations import adapters
+from substations.link import FreezingLink
 
 pytestmark = pytest.mark.integration
 
@@ -225,3 +227,24 @@ async def test_nothing_is_left_running() -> None:
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
     listen("127.0.0.1", port, "the next").close()
+
+
+async def test_a_transformers_energies_are_frozen_by_the_simulated_device(field: Field) -> None:
+    """Over the product's own link and the shipped map: eight energies of each transformer, dated to the freeze."""
+    seven = station("TN07")
+    reached = replace(seven, endpoint=replace(seven.endpoint, port=field.ports["TN07"]))
+    link = adapters.open_link(reached, adapters.load_maps(SUBSTATIONS / "maps"), now_us)
+    await link.open()
+    try:
+        assert isinstance(link, FreezingLink)
+        before = now_us()
+        answer = await link.freeze()
+    finally:
+        await link.close()
+    energies = {point.id: point.name for point in seven.points if "energy" in point.name and point.bay in ("T1", "T2")}
+    assert (set(answer.batch["point"].tolist()), answer.failed) == (energies.keys(), ())
+    assert len(energies) == 16
+    assert before <= min(answer.batch["time"]) <= max(answer.batch["time"]) <= now_us()
+    for row in answer.batch:
+        running = shown(field, energies[int(row["point"])])
+        assert 0.99 * running <= float(row["value"]) <= running + 1

@@ -4,6 +4,7 @@ The expected registers are written out by hand or packed with ``struct``: not wi
 """
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scada.model.point import Point, PointKind
 from simulators.orders import Action
 from simulators.register_image import Denied, RegisterImage
 from substations.registermap import CommandEntry
-from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.registers import BoundCommand, BoundFreeze, BoundPoint, StationRegisters
 from substations.wiretypes import Order, Table, WireType
 
 SECOND = 1_000_000
@@ -161,3 +162,17 @@ def test_values_cannot_be_written(image: RegisterImage) -> None:
     assert image.write(HOLDING, 100, [1], NOW) is Denied.ADDRESS
     assert image.write(INPUTS, 100, [1], NOW) is Denied.ADDRESS
     assert image.write(HOLDING, 222, [513, 513], NOW) is Denied.ADDRESS
+
+
+def test_a_freeze_keeps_the_total_of_its_moment_beside_the_running_one() -> None:
+    frozen = replace(POINTS[3], address=130)
+    freeze = BoundFreeze("TN99/171 freeze", HOLDING, 57, 1, (frozen,))
+    image = RegisterImage(StationRegisters("TN99", POINTS, (), freezes=(freeze,)), Bay())
+    refresh(image, NOW)
+    assert image.write(HOLDING, 57, [2], NOW) is Denied.VALUE
+    assert image.read(INPUTS, 130, 2) == [0, 0]
+    assert image.write(HOLDING, 57, [1], NOW) is None
+    later = np.array([2.0, 114.7, -3.3, 314_806_099.0])
+    image.refresh(np.array([1, 2, 3, 4], dtype=np.int32), later, np.zeros(4, dtype=np.uint8), NOW + SECOND)
+    assert image.read(INPUTS, 130, 2) == list(struct.unpack(">HH", struct.pack(">I", 314_806_032)))
+    assert image.read(INPUTS, 112, 2) == list(struct.unpack(">HH", struct.pack(">I", 314_806_099)))

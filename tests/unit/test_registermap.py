@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scada.model.errors import Fault
+from scada.model.point import PointKind
 from scada.model.station import CommandKind, CommandPoint
 from substations.mapcheck import load_register_map
 from substations.mapnames import in_bay
@@ -255,9 +256,10 @@ def test_bays_whose_registers_overlap_are_refused(tmp_path: Path) -> None:
     assert Fault("TN07", "TN07/172/P1", "overlaps TN07/171/P2 at input_register 3") in found
 
 
-def two_bays(tmp_path: Path, text: str, *, base: int) -> list[Fault]:
-    """Faults of a station with bays 171 at 0 and 172 at ``base``, both with ``text`` for a map."""
-    station = make_station((make_point(1), make_point(2)), commands=(OPERATE,))
+def two_bays(tmp_path: Path, text: str, *, base: int, kind: PointKind | None = None) -> list[Fault]:
+    """Faults of bays 171 at 0 and 172 at ``base``, both with ``text`` for a map; ``kind`` is that of point E."""
+    third = () if kind is None else (make_point(3, name="TN07/171/E", kind=kind),)
+    station = make_station((make_point(1), make_point(2), *third), commands=(OPERATE,))
     second = tuple(replace(point, id=point.id + 256, name=point.name.replace("171", "172")) for point in station.points)
     operate = replace(OPERATE, name="172.operate", device="172")
     bay = replace(station.bays[0], name="172", number=2, base=base, points=second, commands=(operate,))
@@ -307,6 +309,60 @@ def test_what_the_scan_writes_can_be_no_command_register(tmp_path: Path, operate
             if operate == 100
             else ("command register of TN07/171", "TN07/171 event buffer acknowledgement")
         ]
+    ]
+
+
+FREEZE = MAP.replace(
+    "]\n\n[[command]]",
+    """  { name = "E", offset = 4, type = "uint32" },
+]
+
+[freeze]
+write = 20
+points = [{ name = "E", offset = 30 }]
+
+[[command]]""",
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "fault"),
+    [
+        ("write = 20", "write = 12", "freeze.write: 12 is a register of command {bay}.operate"),
+        ("write = 20", "write = 10", "freeze.write: 10 is a register of command {bay}.operate"),
+        (
+            "write = 20",
+            'write = 20\ntable = "input_register"',
+            "freeze.table: table 'input_register' cannot be written",
+        ),
+        (
+            "write = 20",
+            'write = 20\ntable = "coil"\nvalue = 2',
+            "freeze.value: 2 is not in 0..1: no frame can carry it",
+        ),
+        ("offset = 30", "offset = 5", "freeze: E: overlaps measured values: E at input_register 5"),
+        ('[{ name = "E"', '[{ name = "F"', "freeze: F: is no point of this map; known are E, P1, P2"),
+        ('[{ name = "E", offset = 30 }]', "[]", "freeze.points: are missing: nobody would read what was frozen"),
+    ],
+)
+def test_a_freeze_that_could_order_or_would_bring_nothing_is_refused(
+    tmp_path: Path, found: str, instead: str, fault: str
+) -> None:
+    assert load(tmp_path, FREEZE)[1] == []
+    register_map, faults = load(tmp_path, FREEZE.replace(found, instead))
+    assert (register_map, faults) == (None, [fault])
+
+
+def test_a_freeze_at_the_command_register_of_another_bay_is_refused(tmp_path: Path) -> None:
+    """In its own bay nothing lies at 20; the bay at base 8 takes its orders there."""
+    faults = [str(each) for each in two_bays(tmp_path, FREEZE, base=8, kind=PointKind.INTEGRATED_TOTAL)]
+    assert "TN07: TN07/171 freeze: overlaps command register of TN07/172 at holding_register 20" in faults
+
+
+def test_only_integrated_totals_can_be_frozen(tmp_path: Path) -> None:
+    faults = [str(each) for each in two_bays(tmp_path, FREEZE, base=40, kind=PointKind.MEASURED_VALUE)]
+    assert faults == [
+        f"TN07/{bay}: freeze: E: is a measured_value: only integrated totals can be frozen" for bay in (171, 172)
     ]
 
 
