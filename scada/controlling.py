@@ -33,7 +33,7 @@ from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, segments, t
 from scada.files import Installation
 from scada.image import ProcessImage
 from scada.model.cause import Cause
-from scada.model.errors import ConfigurationError, Fault, GridScadaError
+from scada.model.errors import ConfigurationError, Fault, GridScadaError, LinkError
 from scada.model.event import EventKind
 from scada.model.quality import Quality
 from scada.model.sample import SAMPLE, SampleArray
@@ -44,6 +44,9 @@ from substations.commanding import StationCommands
 
 FOLDER: Final = "control"
 FORWARDED_AT_ONCE: Final = 500
+READY_EVERY_S: Final = 10.0
+"""How often the ways to all commands are looked after: a session takes 30 to 150 ms to make, and that a station cannot
+be operated is better known before it must be."""
 log = logging.getLogger(__name__)
 
 
@@ -167,7 +170,8 @@ class DeskRoom:
         self._make_what_if = what_if
         self._what_if: WhatIf | None = None
         self.lost = asyncio.Event()
-        self._heart: asyncio.Task[None] | None = None
+        self._not_ready: dict[str, str] = {station.code: "not connected yet" for station in stations}
+        self._tasks: list[asyncio.Task[None]] = []
         self.desk = ControlDesk(
             DeskParts(
                 stations=stations,
@@ -189,7 +193,10 @@ class DeskRoom:
         )
 
     async def __aenter__(self) -> "DeskRoom":
-        self._heart = asyncio.create_task(self._beat(), name="control heartbeat")
+        self._tasks = [
+            asyncio.create_task(self._beat(), name="control heartbeat"),
+            asyncio.create_task(self._keep_ready(), name="command links"),
+        ]
         self.desk.start()
         self._thread.submit(self._warm)
         log.info("In control with token %d", self._tenure.token)
@@ -197,9 +204,9 @@ class DeskRoom:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.desk.stop()
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._links.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._journal.close(now_us())
@@ -213,6 +220,7 @@ class DeskRoom:
             "in_control": not self._tenure.why_not(),
             "commands_under_way": sum(each.outcome is None for each in courses),
             "tags": len(self.desk.tags.all()),
+            "not_ready": dict(self._not_ready),
             "alarms": self.alarms(),
             "journal_head": self._journal.head,
         }
@@ -234,6 +242,21 @@ class DeskRoom:
             except OSError as error:
                 log.error("Control cannot be renewed, nothing is operated meanwhile: %s", error)
             await asyncio.sleep(HEARTBEAT_S)
+
+    async def _keep_ready(self) -> None:
+        """One after the other, so that the scan hardly feels it."""
+        codes = list(self._not_ready)
+        while True:
+            for code in codes:
+                try:
+                    await self._links.of(code).ready()
+                except LinkError as error:
+                    if self._not_ready.get(code) != str(error):
+                        log.warning("%s cannot be operated: %s", code, error)
+                    self._not_ready[code] = str(error)
+                else:
+                    self._not_ready.pop(code, None)
+            await asyncio.sleep(READY_EVERY_S)
 
     def _warm(self) -> None:
         self._what_if = self._make_what_if()

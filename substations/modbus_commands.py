@@ -50,6 +50,10 @@ class ModbusCommandLink:
     def actions(self, command: str) -> tuple[str, ...]:
         return tuple(self._commands[command].entry.values)
 
+    async def ready(self) -> None:
+        async with self._turn:
+            await self._open()
+
     async def return_information(self, command: str) -> SampleArray:
         found = self._returns.get(command)
         if found is None:

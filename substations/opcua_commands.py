@@ -20,6 +20,7 @@ from scada.model.cause import Cause
 from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
+from scada.model.quality import Quality
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Station
 from substations.nodemap import BoundNode, BoundNodeCommand, NodeType, StationNodes
@@ -94,6 +95,10 @@ class OpcuaCommandLink:
     def actions(self, command: str) -> tuple[str, ...]:
         return tuple(self._commands[command].entry.values)
 
+    async def ready(self) -> None:
+        async with self._turn:
+            await self._open()
+
     async def return_information(self, command: str) -> SampleArray:
         node = self._returns.get(command)
         if node is None:
@@ -103,11 +108,14 @@ class OpcuaCommandLink:
         content = shown.Value.Value if shown.Value is not None else None
         value = float(content) if isinstance(content, bool | int | float) else np.nan
         status = shown.StatusCode.value if shown.StatusCode is not None else 0
+        quality = int(of_opcua_status(status))
+        if not np.isfinite(value):
+            value, quality = 0.0, quality | int(Quality.INVALID)
         return samples(
             np.array([node.point.id], dtype=np.int32),
             _microseconds(shown.SourceTimestamp) or self._now(),
             np.array([value * node.scale + node.add]),
-            np.array([int(of_opcua_status(status))], dtype=np.uint8),
+            quality,
             Cause.RETURN_INFORMATION_REMOTE,
         )
 

@@ -45,7 +45,8 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "measured_value": "đo lường",
     "step_position": "nấc phân áp",
     "integrated_total": "bộ đếm",
-    # alarms
+    # alarms and control
+    "can be operated": "trạm thao tác được",
     "alarm": "cảnh báo",
     "priority": "mức ưu tiên",
     "what happened": "diễn biến",

@@ -60,7 +60,11 @@ def figures(states: Mapping[str, State | None], language: str) -> Iterable[tuple
         yield say("readings", language), say("{} stored, {} duplicate, {} rejected", language, *counts)
         lags = (f"{readings[each]:.1f}" for each in ("lag_s", "max_lag_s"))
         yield say("lag", language), say("{} s (longest {} s)", language, *lags)
-    if run is not None and (alarms := (run.get("control") or {}).get("alarms")):
+    control = (run.get("control") or {}) if run is not None else {}
+    if run is not None and control:
+        ready = len(run["stations"]) - len(control["not_ready"])
+        yield say("can be operated", language), f"{ready}/{len(run['stations'])}"
+    if alarms := control.get("alarms"):
         yield say("alarm", language), say("alarms not acknowledged: {} (scada alarms)", language, len(alarms))
     if jobs is not None:
         yield say("jobs", language), say("active" if jobs["active"] else "standby", language)

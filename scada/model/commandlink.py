@@ -43,6 +43,10 @@ class CommandLink(Protocol):
         """What the device can be told: of ``open``, ``close``, ``raise``, ``lower``, ``reset``."""
         ...
 
+    async def ready(self) -> None:
+        """Be connected, so that the first order need not wait for it. Raises LinkError."""
+        ...
+
     async def return_information(self, command: str) -> SampleArray:
         """Where the device stands now, asked of the device itself: SAMPLE, shape (1,), or (0,) when it has none."""
         ...

@@ -170,9 +170,10 @@ async def _room(folder: Path, field: RunningField) -> AsyncIterator[Bench]:
 
 
 async def _until_up(bench: Bench) -> None:
-    """Until every point was heard of, and a little longer: connecting takes the event loop much time."""
+    """Until every point was heard of, every station can be operated, and a little longer."""
     for _ in range(600):
-        if not (bench.image.snapshot()["quality"] & Quality.NOT_TOPICAL).any():
+        heard = not (bench.image.snapshot()["quality"] & Quality.NOT_TOPICAL).any()
+        if heard and not bench.room.state()["not_ready"]:
             break
         await asyncio.sleep(0.1)
     await asyncio.sleep(3.0)
