@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from scada.control import interlocking
 from scada.control.interlocking import Place, SiteFacts, TopologyInterlocking, operation_on
-from scada.control.interlocking_field import VOLTAGES
+from scada.control.interlocking_field import VOLTAGES, Field
 from scada.control.interlocking_rules import Finding
 from scada.model.station import DeviceKind, Province, Station
 from scada.model.switching import Action, Allowed
@@ -92,7 +93,7 @@ class Walk:
             name = self._choose(truth, names)
             station, device = truth.devices[name]
             action = Action.OPEN if name in truth.closed else Action.CLOSE
-            self._doubt(seen, truth, voltages)
+            self._doubt(seen, truth, voltages, name)
             site = SiteFacts(Place.ON_SITE, self._vouched(truth))
             if not isinstance(desk.decide(operation_on(station, device.name, action), seen, site), Allowed):
                 continue
@@ -114,15 +115,23 @@ class Walk:
             return self.chance.choice(beside)
         return name
 
-    def _doubt(self, seen: Seen, truth: Truth, voltages: list[str]) -> None:
+    def _doubt(self, seen: Seen, truth: Truth, voltages: list[str], name: str) -> None:
+        """Wrong positions of doubtful quality: anywhere, and often of what stands beside the device that is to move."""
         seen.doubtful.clear()
         if not self.doubts:
             return
-        for name in self.chance.sample(sorted(truth.devices), k=self.chance.randrange(3)):
-            wrong = 1.0 if name in truth.closed else 2.0
-            seen.doubtful[truth.devices[name][1].position.name] = wrong
-        for name in self.chance.sample(voltages, k=min(len(voltages), self.chance.randrange(3))):
-            seen.doubtful[name] = self.chance.choice([0.0, 110.0])
+        station, device = truth.devices[name]
+        beside = [
+            each
+            for each, (there, other) in sorted(truth.devices.items())
+            if there is station and each != name and (other.bay == device.bay or other.bay.endswith("12"))
+        ]
+        places = beside if self.chance.random() < 0.5 else sorted(truth.devices)
+        for each in self.chance.sample(places, k=min(len(places), self.chance.randrange(3))):
+            wrong = 1.0 if each in truth.closed else 2.0
+            seen.doubtful[truth.devices[each][1].position.name] = wrong
+        for each in self.chance.sample(voltages, k=min(len(voltages), self.chance.randrange(3))):
+            seen.doubtful[each] = self.chance.choice([0.0, 110.0])
 
     def _vouched(self, truth: Truth) -> frozenset[str]:
         """Staff vouch for what is truly dead."""
@@ -185,3 +194,39 @@ def test_without_a_rule_the_sequences_find_the_harm(
         monkeypatch.setattr(interlocking, rule, _nothing)
 
     assert harm in "".join(_walks(count=40, steps=200)[1])
+
+
+@pytest.mark.parametrize("doubt", ["possibly", "trusted"])
+def test_if_doubt_passed_the_sequences_would_find_the_harm(monkeypatch: pytest.MonkeyPatch, doubt: str) -> None:
+    if doubt == "possibly":
+        monkeypatch.setattr(Field, "possibly", property(lambda field: field.certainly))
+        monkeypatch.setattr(Field, "possibly_or_breaker", property(lambda field: field.certainly))
+    else:
+        made = Field.__init__
+
+        def trusting(field: Field, index: Any, view: Any, reported: Any, quality: Any, time: Any) -> None:
+            made(field, index, view, reported, quality * 0, time)
+
+        monkeypatch.setattr(Field, "__init__", trusting)
+
+    assert _walks(count=60, steps=200)[1] != []
+
+
+def test_the_stations_are_of_every_arrangement() -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(20):
+        for station in build(random.Random(seed).randint).stations:
+            kinds.update(bay.bay_type for bay in station.bays)
+    assert {
+        "line_110",
+        "line_110_double",
+        "line_110_bypassed",
+        "bypass_110",
+        "coupler_110",
+        "coupler_35",
+        "coupler_22",
+        "transformer_110_35_22",
+        "feeder_35",
+        "feeder_22",
+        "station_services",
+    } <= set(kinds)
