@@ -34,6 +34,9 @@ from historian.routing import Routed, first_of_key
 from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
+DAY_US = 86_400_000_000
+"""Chunks of readings are days, in UTC."""
+
 
 def write_samples(connection: Connection, batch: SampleArray) -> list[RefusedRow]:
     """Store telemetry, sorted as its index is; returns the rows the database refuses, after storing the others."""
@@ -59,9 +62,7 @@ def write_registers(connection: Connection, rows: RegisterArray, source: str) ->
     connection.execute(query("create_register_arrivals"))
     _copy(connection, "copy_register_arrivals", _arrivals(rows, REGISTER_ARRIVAL, key), REGISTER_ARRIVAL_COPY)
     stored = connection.execute(query("insert_first_registers")).rowcount
-    revised = 0
-    if stored < len(rows):
-        revised = connection.execute(query("insert_register_revisions"), {**_span(rows), "source": source}).rowcount
+    revised = _revise(connection, "insert_register_revisions", rows, source) if stored < len(rows) else 0
     return Entry(stored, revised, duplicate=len(rows) - stored - revised)
 
 
@@ -95,7 +96,14 @@ def _merge(connection: Connection, rows: ReadingArray, source: str) -> tuple[int
     stored = connection.execute(query("insert_first_arrivals")).rowcount
     if stored == len(rows):
         return stored, 0
-    return stored, connection.execute(query("insert_revisions"), {**_span(rows), "source": source}).rowcount
+    return stored, _revise(connection, "insert_revisions", rows, source)
+
+
+def _revise(connection: Connection, statement: str, rows: Rows, source: str) -> int:
+    """Arrivals that are sorted by time, day by day: a span of one chunk makes each lookup 3 µs, several 30."""
+    connection.execute(query("look_up_plainly"))
+    days = np.split(rows, np.flatnonzero(np.diff(rows["time"] // DAY_US)) + 1)
+    return sum(connection.execute(query(statement), {**_span(day), "source": source}).rowcount for day in days)
 
 
 def _arrivals(rows: Rows, dtype: np.dtype[np.void], key: tuple[str, ...]) -> Rows:
@@ -109,7 +117,7 @@ def _arrivals(rows: Rows, dtype: np.dtype[np.void], key: tuple[str, ...]) -> Row
 
 
 def _span(rows: Rows) -> dict[str, object]:
-    """The times between which sorted rows lie, so that the planner leaves out the other days."""
+    """The times between which sorted rows lie, so that the planner leaves out the other chunks."""
     return {"earliest": instant(int(rows["time"][0])), "latest": instant(int(rows["time"][-1]))}
 
 
