@@ -134,6 +134,23 @@ def test_what_is_published_while_the_head_end_is_away_waits_in_its_session(
     assert len(store.rows) == 101
 
 
+def test_messages_queued_for_an_absent_head_end_survive_a_restart_of_the_broker(
+    mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
+) -> None:
+    first = head_end(mosquitto, store)
+    first.start()
+    until_connected(first)
+    first.stop()
+    publisher.publish([profile_message(n) for n in range(1, 101)])
+    mosquitto.stop()
+    mosquitto.start()
+    second = head_end(mosquitto, store)
+    second.start()
+    stats = until_received(second, 100)
+    second.stop()
+    assert (stats.stored, stats.duplicate, len(store.rows)) == (100, 0, 100)
+
+
 def test_a_store_that_is_away_costs_nothing_but_time(
     mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
 ) -> None:
