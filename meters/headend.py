@@ -16,7 +16,7 @@ from datetime import UTC, datetime, tzinfo
 
 from meters.account import Account
 from meters.connection import Broker, Connection
-from meters.inbox import Inbox, Lanes
+from meters.inbox import Inbox
 from meters.tally import Tally
 from meters.topic import ROOT
 from meters.writer import RegistryReader, StoreWatch, Writer
@@ -102,8 +102,7 @@ class HeadEnd:
         self._clock = clock
         self._report = _Report(config.capture_period_s, zone, clock())
         self._tally = Tally()
-        inboxes = [Inbox(config.batch_rows, config.batch_age_s) for _ in stores]
-        self._lanes = Lanes(inboxes, config.in_hand_mib * 2**20)
+        self._inbox = Inbox(config.batch_rows, config.batch_age_s, config.in_hand_mib * 2**20)
         share = f"$share/{config.shared_group}/" if config.shared_group else ""
         self._connection = Connection(
             broker,
@@ -111,15 +110,17 @@ class HeadEnd:
             f"{share}{ROOT}/#",
             config.receive_maximum,
             clock,
-            self._lanes.put,
-            self._lanes.have_room,
+            self._inbox.put,
+            self._inbox.has_room,
         )
-        self._watch = StoreWatch(clock, self._lanes.__len__)
+        self._watch = StoreWatch(clock, self._inbox.__len__)
         reader = RegistryReader(self._tally, clock, config.registry_reload_s)
         acknowledge = self._connection.acknowledge
         self._writers = [
-            Writer(f"head-end store {n}", config, inbox, store, self._tally, reader, self._watch, acknowledge, clock)
-            for n, (inbox, store) in enumerate(zip(inboxes, stores, strict=True), start=1)
+            Writer(
+                f"head-end store {n}", config, self._inbox, store, self._tally, reader, self._watch, acknowledge, clock
+            )
+            for n, store in enumerate(stores, start=1)
         ]
         self._writing_stopped = threading.Event()
         self._serving_stopped = threading.Event()
@@ -145,7 +146,7 @@ class HeadEnd:
         if not self._threads:
             self._connection.close()
             return
-        self._lanes.wake()
+        self._inbox.wake()
         serving, *writing = self._threads
         for thread in writing:
             thread.join()
@@ -168,7 +169,7 @@ class HeadEnd:
     def stats(self) -> HeadEndStats:
         """The state of this moment. Any thread."""
         # in hand first: when it says nothing, the account read after it is complete
-        in_hand, oldest = len(self._lanes), self._lanes.oldest_received_at
+        in_hand, oldest = len(self._inbox), self._inbox.oldest_received_at
         tally = self._tally
         accounts, latest = tally.accounts, tally.latest
         readings = Counts.of(accounts.readings)
@@ -204,7 +205,7 @@ class HeadEnd:
             _log.exception("%s ended by a bug", threading.current_thread().name)
             self._failure = error
             self._writing_stopped.set()
-            self._lanes.wake()
+            self._inbox.wake()
 
     def _serve(self) -> None:
         self._connection.serve(self._serving_stopped)

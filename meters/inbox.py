@@ -2,6 +2,10 @@
 
 Knows how many readings a message roughly holds, when a batch is worth writing, and what is in hand: waiting, or taken
 and not yet settled. Tells when that is enough; whoever reads the wire then stops, and the broker keeps the rest.
+
+Several writers take batches in turn, but never a message whose topic another one has in hand. That is the order MQTT
+keeps (5.0, 4.6): of one topic, and of no two. So a revision never overtakes the value it revises, and no two writers
+have the same reading in hand unless it came under two topics.
 """
 
 import threading
@@ -15,48 +19,56 @@ from meters.packed import HEADER, RECORD
 IDLE_S = 1.0
 """How long a writer waits for the first message before it looks at other things."""
 
+LOOK_AHEAD = 1000
+"""Messages passed over because their topic is in other hands; behind these nothing is looked for."""
+
+Batch = Sequence[Message]
+
 
 class Inbox:
     """A queue of messages with the age and weight of what waits in it. Any thread may call any method.
 
-    ``len()`` is the number of messages in hand, ``size`` the bytes of their payloads.
+    ``len()`` is the number of messages in hand; ``limit`` the bytes their payloads may have.
     """
 
-    def __init__(self, batch_rows: int, batch_age_s: float) -> None:
+    def __init__(self, batch_rows: int, batch_age_s: float, limit: int = 1 << 62) -> None:
         self._batch_rows = batch_rows
         self._batch_age_s = batch_age_s
+        self._limit = limit
         self._waiting: deque[Message] = deque()
-        self._taken: list[Message] = []
+        self._taken: list[Batch] = []
+        self._busy: set[str] = set()
         self._rows = 0
+        self._size = 0
         self._since = 0.0
-        self.size = 0
         self._changed = threading.Condition()
 
     def put(self, messages: Sequence[Message]) -> None:
         """Add messages behind what waits."""
-        if not messages:
-            return
         with self._changed:
             if not self._waiting:
                 self._since = monotonic()
             self._waiting.extend(messages)
             self._rows += sum(map(row_estimate, messages))
-            self.size += sum(map(_payload_size, messages))
+            self._size += sum(map(_payload_size, messages))
             self._changed.notify()
 
-    def take(self, stop: threading.Event) -> list[Message]:
-        """Wait for a batch: enough rows, or any that has waited long enough.
+    def take(self, stop: threading.Event) -> Batch:
+        """Wait for a batch: enough rows, or any that has waited long enough. It has to be settled.
 
-        Empty after IDLE_S without a message, and when ``stop`` is set (and ``wake`` called).
+        Empty after IDLE_S without a message for this writer, and when ``stop`` is set (and ``wake`` called).
         """
         with self._changed:
             if not self._waiting and not stop.is_set():
                 self._changed.wait(IDLE_S)
             while self._waiting and not stop.is_set():
-                age = monotonic() - self._since
-                if self._rows >= self._batch_rows or age >= self._batch_age_s:
-                    return self._pop_batch()
-                self._changed.wait(self._batch_age_s - age)
+                wait_s = self._since + self._batch_age_s - monotonic()
+                if self._rows >= self._batch_rows or wait_s <= 0:
+                    batch = self._pop_batch()
+                    if batch:
+                        return batch
+                    wait_s = IDLE_S  # all that waits is of topics in other hands: until one of them is settled
+                self._changed.wait(wait_s)
             return []
 
     def wake(self) -> None:
@@ -64,73 +76,50 @@ class Inbox:
         with self._changed:
             self._changed.notify_all()
 
-    def settle(self) -> None:
-        """What was taken last is out of hand."""
+    def settle(self, batch: Batch) -> None:
+        """What was taken is out of hand."""
         with self._changed:
-            self.size -= sum(map(_payload_size, self._taken))
-            self._taken = []
+            self._taken = [each for each in self._taken if each is not batch]
+            self._busy.difference_update([message.topic for message in batch])
+            self._size -= sum(map(_payload_size, batch))
+            self._changed.notify_all()
+
+    def has_room(self) -> bool:
+        """False while the payloads in hand are larger than the limit."""
+        return self._size < self._limit
 
     @property
     def oldest_received_at(self) -> int | None:
         """When the oldest message in hand was received, µs since 1970 UTC; None when there is none."""
         with self._changed:
-            oldest = self._taken[0] if self._taken else self._waiting[0] if self._waiting else None
-        return None if oldest is None else oldest.received_at
+            firsts = [batch[0].received_at for batch in self._taken]
+            if self._waiting:
+                firsts.append(self._waiting[0].received_at)
+        return min(firsts, default=None)
 
     def __len__(self) -> int:
         with self._changed:
-            return len(self._taken) + len(self._waiting)
+            return sum(map(len, self._taken)) + len(self._waiting)
 
-    def _pop_batch(self) -> list[Message]:
+    def _pop_batch(self) -> Batch:
+        """The oldest messages whose topics nobody has in hand; those passed over keep their places."""
         batch: list[Message] = []
+        passed: list[Message] = []
         rows = 0
-        while self._waiting and rows < self._batch_rows:
-            batch.append(self._waiting.popleft())
-            rows += row_estimate(batch[-1])
-        self._rows -= rows
-        self._since = monotonic()
-        self._taken = batch
+        while self._waiting and rows < self._batch_rows and len(passed) < LOOK_AHEAD:
+            message = self._waiting.popleft()
+            if message.topic in self._busy:
+                passed.append(message)
+            else:
+                batch.append(message)
+                rows += row_estimate(message)
+        self._waiting.extendleft(reversed(passed))
+        if batch:
+            self._busy.update([message.topic for message in batch])
+            self._rows -= rows
+            self._since = monotonic()
+            self._taken.append(batch)
         return batch
-
-
-class Lanes:
-    """An inbox for each of several writers; all messages of one topic go the same way.
-
-    That is the order MQTT keeps (5.0, 4.6): of one topic, and of no two. So a revision never overtakes the value it
-    revises, and no two writers have the same reading in hand unless it came under two topics. ``limit`` in bytes.
-    """
-
-    def __init__(self, inboxes: Sequence[Inbox], limit: int) -> None:
-        self._inboxes = tuple(inboxes)
-        self._limit = limit
-
-    def put(self, messages: Sequence[Message]) -> None:
-        """Hand each message to its lane."""
-        if len(self._inboxes) == 1:
-            self._inboxes[0].put(messages)
-            return
-        lanes: list[list[Message]] = [[] for _ in self._inboxes]
-        for message in messages:
-            lanes[hash(message.topic) % len(lanes)].append(message)
-        for inbox, lane in zip(self._inboxes, lanes, strict=True):
-            inbox.put(lane)
-
-    def have_room(self) -> bool:
-        """False while the messages in hand are larger than the limit."""
-        return sum(inbox.size for inbox in self._inboxes) < self._limit
-
-    def wake(self) -> None:
-        """Make every waiting ``take`` look at its ``stop``."""
-        for inbox in self._inboxes:
-            inbox.wake()
-
-    @property
-    def oldest_received_at(self) -> int | None:
-        """When the oldest message in hand was received, µs since 1970 UTC; None when there is none."""
-        return min((at for inbox in self._inboxes if (at := inbox.oldest_received_at) is not None), default=None)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._inboxes))
 
 
 def row_estimate(message: Message) -> int:

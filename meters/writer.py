@@ -90,7 +90,7 @@ class RegistryReader:
 
 
 class Writer:
-    """One inbox, one store."""
+    """One store, and an inbox it shares with others."""
 
     def __init__(
         self,
@@ -120,13 +120,15 @@ class Writer:
             return
         while not stop.is_set():
             messages = self._inbox.take(stop)
-            if messages and not self._settle(messages, stop):
-                return
-            self._inbox.settle()
+            if messages:
+                if not self._settle(messages, stop):
+                    return
+                self._inbox.settle(messages)
+                self._acknowledge(messages)
             settled()
 
     def _settle(self, messages: Sequence[Message], stop: threading.Event) -> bool:
-        """Write a batch and hand over its acknowledgements; False when told to stop before the store took it."""
+        """Have a batch written; False when told to stop before the store took it."""
         intake = self._take(messages, stop)
         if intake is None:
             return False
@@ -135,7 +137,6 @@ class Writer:
             return False
         lag_s = (self._clock() - messages[0].received_at) / 1e6
         self._tally.settle(intake, settlement.accounts, len(messages), lag_s)
-        self._acknowledge(messages)
         return True
 
     def _take(self, messages: Sequence[Message], stop: threading.Event) -> Intake | None:

@@ -1,11 +1,15 @@
 """Writing an intake: every step once, however often the store goes away, and one refused row costs one row."""
 
 import threading
+from collections.abc import Sequence
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meters.account import Account
-from meters.inbox import Inbox, Lanes, row_estimate
+from meters.inbox import Inbox, row_estimate
 from meters.ingest import take
 from meters.message import Message
 from meters.registry import build_registry
@@ -124,39 +128,77 @@ def test_what_is_taken_stays_in_hand_until_settled() -> None:
     inbox = Inbox(batch_rows=1, batch_age_s=0.0)
     first, second = profile_message(1)._replace(received_at=5), profile_message(2)._replace(received_at=6)
     inbox.put(deliveries(first, second))
-    inbox.take(threading.Event())
+    taken = inbox.take(threading.Event())
     assert (len(inbox), inbox.oldest_received_at) == (2, 5)
-    inbox.settle()
+    inbox.settle(taken)
     assert (len(inbox), inbox.oldest_received_at) == (1, 6)
-    inbox.take(threading.Event())
-    inbox.settle()
+    inbox.settle(inbox.take(threading.Event()))
     assert (len(inbox), inbox.oldest_received_at) == (0, None)
 
 
-def test_all_messages_of_a_topic_go_to_one_writer_in_their_order_and_every_writer_gets_some() -> None:
-    inboxes = [Inbox(batch_rows=10_000, batch_age_s=0.0) for _ in range(3)]
-    sent = deliveries(*[profile_message(n % 100 + 1, NOW + n) for n in range(1000)])
-    Lanes(inboxes, limit=1 << 30).put(sent)
-    taken = [inbox.take(threading.Event()) for inbox in inboxes]
-    assert sorted(message.packet_id for lane in taken for message in lane) == list(range(1, 1001))
-    topics = [{message.topic for message in lane} for lane in taken]
-    assert all(topics) and not (topics[0] & topics[1] or topics[1] & topics[2] or topics[0] & topics[2])
-    for lane in taken:
-        assert [message.packet_id for message in lane] == sorted(message.packet_id for message in lane)
+def test_two_writers_share_what_comes_but_never_a_topic() -> None:
+    """The second gets meters 3 and 4 only; what meters 1 and 2 said after comes in its order, once they are free."""
+    inbox, going = Inbox(batch_rows=2, batch_age_s=0.0), threading.Event()
+    sent = deliveries(*[profile_message(n, NOW + k) for k, n in enumerate((1, 2, 1, 3, 2, 1, 4))])
+    inbox.put(sent)
+    first, second = inbox.take(going), inbox.take(going)
+    assert (first, second) == (sent[:2], [sent[3], sent[6]])
+    inbox.settle(first)
+    third = inbox.take(going)
+    assert third == [sent[2], sent[4]]
+    inbox.settle(second)
+    inbox.settle(third)
+    assert inbox.take(going) == [sent[5]]
+    assert len(inbox) == 1
+
+
+def test_a_writer_waits_for_a_topic_in_other_hands_and_gets_it_when_it_is_settled() -> None:
+    inbox, going = Inbox(batch_rows=1, batch_age_s=0.0), threading.Event()
+    sent = deliveries(profile_message(1), profile_message(1, NOW + 1))
+    inbox.put(sent)
+    first = inbox.take(going)
+    found: list[Sequence[Message]] = []
+    waiting = threading.Thread(target=lambda: found.append(inbox.take(going)))
+    waiting.start()
+    inbox.settle(first)
+    waiting.join(10)
+    assert found == [sent[1:]]
+
+
+@given(st.lists(st.integers(1, 6), max_size=40), st.randoms(use_true_random=False))
+def test_however_writers_take_turns_all_comes_out_once_and_each_topic_in_its_order(
+    numbers: list[int], random: Random
+) -> None:
+    inbox, going = Inbox(batch_rows=3, batch_age_s=0.0), threading.Event()
+    sent = deliveries(*[profile_message(n, NOW + k) for k, n in enumerate(numbers)])
+    inbox.put(sent)
+    in_hand: list[Sequence[Message]] = []
+    settled: list[Message] = []
+    while len(inbox):
+        free = {each.topic for each in sent if each not in settled} - {m.topic for batch in in_hand for m in batch}
+        if free and (not in_hand or random.random() < 0.6):
+            in_hand.append(inbox.take(going))
+        else:
+            batch = in_hand.pop(random.randrange(len(in_hand)))
+            settled += batch
+            inbox.settle(batch)
+    assert sorted(settled, key=lambda message: message.packet_id) == sent
+    for topic in {message.topic for message in sent}:
+        order = [message.packet_id for message in settled if message.topic == topic]
+        assert order == sorted(order)
 
 
 def test_there_is_room_until_the_payloads_in_hand_reach_the_limit() -> None:
-    inbox = Inbox(batch_rows=1, batch_age_s=0.0)
     sent = deliveries(profile_message(1), profile_message(2))
-    lanes = Lanes([inbox], limit=len(sent[0].payload) + 1)
-    rooms = [lanes.have_room()]
+    inbox = Inbox(batch_rows=1, batch_age_s=0.0, limit=len(sent[0].payload) + 1)
+    rooms = [inbox.has_room()]
     for message in sent:
-        lanes.put([message])
-        rooms.append(lanes.have_room())
-    inbox.take(threading.Event())
-    rooms.append(lanes.have_room())
-    inbox.settle()
-    rooms.append(lanes.have_room())
+        inbox.put([message])
+        rooms.append(inbox.has_room())
+    taken = inbox.take(threading.Event())
+    rooms.append(inbox.has_room())
+    inbox.settle(taken)
+    rooms.append(inbox.has_room())
     assert rooms == [True, True, False, False, True]
 
 
