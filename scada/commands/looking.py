@@ -114,7 +114,8 @@ def nearest_point(name: str, known: Mapping[str, Point]) -> str:
 
 
 def _station(installation: Installation, code: str) -> Station:
-    stations = {each.code: each for each in installation.province.stations}
+    # Those this installation works with answer where its configuration says.
+    stations = {each.code: each for each in (*installation.province.stations, *installation.stations)}
     if code not in stations:
         raise NotKnown(f"no station {code!r}{nearest(code, list(stations))}")
     return stations[code]

@@ -1,6 +1,7 @@
 """``scada points STATION --verify``: does the map fit the station? Reads from the station itself, writes nothing."""
 
 import asyncio
+import logging
 
 import msgspec
 import typer
@@ -9,6 +10,7 @@ from scada.clock import now_us
 from scada.commands.context import FAILED
 from scada.files import Installation
 from scada.hmi.screen import paper
+from scada.logs import set_up
 from scada.model.station import Station
 from substations import adapters
 from substations.verification import Verification, Weight
@@ -18,6 +20,7 @@ _COLOURS = {Weight.FAULT: "red", Weight.NOTE: "yellow"}
 
 def verify(installation: Installation, station: Station, *, as_json: bool) -> None:
     """Compare and print; exit code 1 when something is wrong. Raises LinkError when the station cannot be reached."""
+    set_up(logging.WARNING)
     found = asyncio.run(adapters.verify(station, installation.maps, now_us))
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -126,3 +129,16 @@ async def test_a_station_that_is_not_there_is_one_sentence(code: str) -> None:
     station = replace(station, endpoint=replace(station.endpoint, host="127.0.0.1", port=1))
     with pytest.raises(LinkError, match=r"127\.0\.0\.1:1"):
         await verify(station, load_maps(FOLDER / "maps"), now_us)
+
+
+def test_the_station_is_asked_where_the_configuration_says_it_answers(tmp_path: Path) -> None:
+    """Nobody listens there: one sentence with that address, and no second one from the library."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        base_port = taken.getsockname()[1] - 7
+        config = tmp_path / "config.toml"
+        config.write_text(f'[stations]\nfolder = "{FOLDER}"\nbase_port = {base_port}\n', encoding="utf-8")
+        scada = [str(Path(sys.executable).parent / "scada"), "--config", str(config), "points", MODBUS, "--verify"]
+        told = subprocess.run(scada, check=False, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == f"cannot connect to 127.0.0.1:{base_port + 7}\n"
