@@ -1,6 +1,5 @@
 """Claims about ``scada points --verify``: a fitting map is silent, a wrong one is named, nothing is written."""
 
-import json
 import shutil
 import socket
 import subprocess
@@ -83,21 +82,22 @@ async def test_the_shipped_maps_fit_a_modbus_station_and_a_wrong_word_order_is_f
 
 
 async def test_a_register_the_device_does_not_have_is_named_and_its_neighbours_are_judged(tmp_path: Path) -> None:
+    """The last feeder's map has one total behind the end of the device; the read that holds it holds other bays too."""
+    moved = changed_maps(
+        tmp_path,
+        "feeder_22.modbus.toml",
+        ('"reactive_energy_export", offset = 10', '"reactive_energy_export", offset = 40'),
+    )
+    maps = load_maps(FOLDER / "maps")
+    maps = replace(maps, registers={**maps.registers, "moved.modbus": moved.registers["feeder_22.modbus"]})
     async with simulated(MODBUS) as station:
-        wrong = changed_maps(
-            tmp_path,
-            "line_110.modbus.toml",
-            ('{ name = "fault_distance", offset = 20 }', '{ name = "fault_distance", offset = 60 }'),
-            (
-                'period_s = 1.0\npoints = [\n  { name = "current_l1"',
-                'period_s = 1.0\ngap = 100\npoints = [\n  { name = "current_l1"',
-            ),
-        )
-        found = await verify(station, wrong, now_us)
-    wheres = [where for where, _ in faults(found)]
-    assert wheres
-    assert all(where.endswith("fault_distance") for where in wheres)
-    assert "illegal data address" in json.dumps(faults(found))
+        last = max(station.bays, key=lambda bay: bay.base)
+        bays = tuple(replace(each, map="moved.modbus") if each is last else each for each in station.bays)
+        found = await verify(replace(station, bays=bays), maps, now_us)
+    ((where, sentence),) = faults(found)
+    assert (last.bay_type, where) == ("feeder_22", f"TN07/{last.name}/reactive_energy_export")
+    assert sentence.endswith("illegal data address")
+    assert found.checked == len(station.points)
 
 
 async def test_the_shipped_maps_fit_an_opcua_station_and_wrong_nodes_and_types_are_found(tmp_path: Path) -> None:
