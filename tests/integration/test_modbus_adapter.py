@@ -424,6 +424,18 @@ async def test_a_part_that_falls_silent_costs_only_its_own_points() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+async def test_what_is_no_number_is_invalid_and_never_leaves_as_such(number: float) -> None:
+    def in_the_first_value(_request: bytes, reply: bytes) -> bytes:
+        return reply[:9] + struct.pack(">f", number) + reply[13:]
+
+    points = [make_entry(n, Table.INPUT_REGISTER, address, WireType.FLOAT32) for n, address in ((1, 10), (2, 12))]
+    async with device(in_the_first_value) as one:
+        answer = await scan_once(one, points)
+    (neighbour,) = struct.unpack(">f", struct.pack(">HH", 12, 13))
+    assert answer.batch[["value", "quality"]].tolist() == [(0.0, Quality.INVALID), (pytest.approx(neighbour), 0)]
+
+
 FREEZE = BoundFreeze("TN07/171 freeze", Table.COIL, 9, 1, tuple(entries(30, 31)))
 
 
