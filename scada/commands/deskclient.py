@@ -6,19 +6,19 @@ Knows the door's address in ``var/run`` and its answers. Does not judge anything
 import getpass
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from scada.clock import now_us
+from scada.clock import local, now_us
 from scada.config import Config
 from scada.control.jws import Signer, sign
 from scada.control.message import US, Message, Wish, uuid7
-from scada.control.signers import TokenSigner, common_name, file_signer
+from scada.control.signers import KeyUnusable, TokenSigner, common_name, file_signer
 from scada.model.errors import GridScadaError
+from scada.tables import nearest
 
 PREFIX: Final = "/api/v1/control"
 ANSWER_S: Final = 90.0
@@ -48,8 +48,16 @@ class Client:
         found = [each for each in self.get("/commands")["commands"] if name in (each["id"], each["target"])]
         waiting = [each for each in found if each["outcome"] is None]
         if not found:
-            raise DeskSilent(f"the desk knows no command {name!r}")
+            raise DeskSilent(f"no command {name!r} is under way; `scada control list` shows them all")
         return dict((waiting or found)[-1])
+
+    def waiting(self, name: str) -> dict[str, Any]:
+        """As ``command``, if it has not ended. Raises DeskSilent."""
+        report = self.command(name)
+        if report["outcome"] is not None:
+            last = report["steps"][-1]["sentence"]
+            raise DeskSilent(f"{report['target']} {report['action']} has ended ({report['outcome']}: {last})")
+        return report
 
     def follow(self, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The report again, whenever there is news, until the command has ended."""
@@ -78,13 +86,23 @@ def signer(key: str, config: Config) -> Signer:
 
     The passphrase or PIN comes from $SCADA_PASSPHRASE, else it is asked for. Raises KeyUnusable.
     """
+    if not key.startswith("pkcs11:"):
+        _key_file(key, config)
     passphrase = os.environ.get("SCADA_PASSPHRASE") or getpass.getpass(f"Passphrase of {key}: ")
     if key.startswith("pkcs11:"):
         library, token, label = [*key.split(":")[1:], "", ""][:3]
         return TokenSigner(Path(library), token, passphrase, label)
-    path = Path(key)
-    in_keys = config.var / "control" / "keys" / f"{key}.p12"
-    return file_signer(path if path.exists() or not in_keys.exists() else in_keys, passphrase)
+    return file_signer(_key_file(key, config), passphrase)
+
+
+def _key_file(key: str, config: Config) -> Path:
+    path, keys = Path(key), config.var / "control" / "keys"
+    if path.exists():
+        return path
+    if not (keys / f"{key}.p12").exists():
+        known = [each.stem for each in keys.glob("*.p12")]
+        raise KeyUnusable(f"no key {key!r}: no such file, and none of that name in {keys}{nearest(key, known)}")
+    return keys / f"{key}.p12"
 
 
 def message(by: Signer, do: Wish, *, holds_s: float, **fields: Any) -> Message:
@@ -105,6 +123,6 @@ def signed(by: Signer, content: Message) -> bytes:
     return sign(content.payload, by)
 
 
-def clock(time_us: int) -> str:
+def clock(time_us: int, zone: str) -> str:
     """Local time of day of a step, to the millisecond."""
-    return time.strftime("%H:%M:%S", time.localtime(time_us / 1e6)) + f".{time_us // 1000 % 1000:03d}"
+    return f"{local(time_us, zone):%H:%M:%S.%f}"[:-3]

@@ -1,9 +1,8 @@
 """``scada journal``: read and prove what was ordered, without any process running."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +12,7 @@ from scada.commands.context import FAILED, config_of, told_failures
 from scada.control.journal import body_of, public_key, verify_journal, whole_entries
 from scada.control.tenure import segments
 from scada.controlling import folder_of
+from scada.hmi.journalwords import entry_words
 
 app = typer.Typer(no_args_is_help=True, help="The control desk's journal.")
 Folder = Annotated[Path | None, typer.Option("--folder", help="Another place than VAR/control, e.g. a copy.")]
@@ -77,23 +77,4 @@ def show(
             )
             continue
         when = f"{local(entry.time, config.time_zone):%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        out.print(f"{stem}:{entry.sequence:<5} {when}  {entry.kind:10}  {_words(entry.kind, body)}", markup=False)
-
-
-def _words(kind: str, body: Mapping[str, Any]) -> str:
-    if kind == "received":
-        return f"{body['do']} {body['target']} {body['action']} by {body['by']} ({body['id']})"
-    if kind == "outcome":
-        return f"{body['target']} {body['action']} {body['outcome']}: {body['sentence']}"
-    if kind == "refused":
-        return "; ".join(f"{each['label']}: {each['sentence']}" for each in body["refusals"])
-    if kind == "execute":
-        return f"{body['command']} {body['action']} by {' and '.join(body['persons'])}, token {body['token']}"
-    if kind == "tenure":
-        return f"token {body['token']}, process {body['pid']} on {body['host']}"
-    if kind == "checkpoint":
-        return f"signed {body['head'][:16]}…"
-    named = {
-        key: value for key, value in body.items() if key not in ("document", "facts") and value not in ("", [], None)
-    }
-    return json.dumps(named, ensure_ascii=False)
+        out.print(f"{stem}:{entry.sequence:<5} {when}  {entry.kind:10}  {entry_words(entry.kind, body)}", markup=False)

@@ -92,13 +92,13 @@ def approve(
     with told_failures():
         config = config_of(context)
         client = Client(config.var)
-        report = client.command(name)
+        report = client.waiting(name)
         _show_request(out, report)
         by = signer(key, config)
         if not yes and not typer.confirm("Approve?"):
             raise typer.Exit(FAILED)
         report = client.send(countersign(report["document"].encode(), by), "approvals")
-        _watch(out, client, report)
+        _watch(out, config.time_zone, client, report)
 
 
 def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bool, fields: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bo
         model = ControlModel.DIRECT if direct else ControlModel.SELECT_BEFORE_OPERATE
         content = message(by, do, holds_s=seconds_of(holds), model=model, **fields)
         client = Client(config.var)
-        _watch(out, client, client.send(signed(by, content)))
+        _watch(out, config.time_zone, client, client.send(signed(by, content)))
 
 
 def _about(context: typer.Context, do: Wish, name: str, key: str) -> None:
@@ -117,14 +117,16 @@ def _about(context: typer.Context, do: Wish, name: str, key: str) -> None:
     with told_failures():
         config = config_of(context)
         client = Client(config.var)
-        report = client.command(name)
+        report = client.waiting(name)
         by = signer(key, config)
-        _watch(out, client, client.send(signed(by, message(by, do, holds_s=30.0, subject=report["id"]))))
+        _watch(
+            out, config.time_zone, client, client.send(signed(by, message(by, do, holds_s=30.0, subject=report["id"])))
+        )
 
 
-def _watch(out: Console, client: Client, report: dict[str, Any]) -> None:
+def _watch(out: Console, zone: str, client: Client, report: dict[str, Any]) -> None:
     """Print every step as it comes, then the outcome; the exit code is the outcome."""
-    shown = _show_steps(out, report, 0)
+    shown = _show_steps(out, zone, report, 0)
     if report["outcome"] is None and report["waits_for"]:
         _show_request(out, report)
         if report["waits_for"] == "execute":
@@ -133,7 +135,7 @@ def _watch(out: Console, client: Client, report: dict[str, Any]) -> None:
         out.print(f"waits for a second person: scada approve {report['target']} --key …")
     for news in client.follow(report):
         report = news
-        shown = _show_steps(out, report, shown)
+        shown = _show_steps(out, zone, report, shown)
         if report["waits_for"] == "execute":
             out.print(f"selected; carry it out with: scada execute {report['target']} --key …")
             return
@@ -142,10 +144,10 @@ def _watch(out: Console, client: Client, report: dict[str, Any]) -> None:
         raise typer.Exit(UNKNOWN if report["outcome"] == "unknown" else FAILED)
 
 
-def _show_steps(out: Console, report: dict[str, Any], shown: int) -> int:
+def _show_steps(out: Console, zone: str, report: dict[str, Any], shown: int) -> int:
     steps = report.get("steps", [])
     for step in steps[shown:]:
-        out.print(f"{clock(step['time'])}  {step['state']:10}  {step['sentence']}", markup=False)
+        out.print(f"{clock(step['time'], zone)}  {step['state']:10}  {step['sentence']}", markup=False)
     return len(steps)
 
 
@@ -166,7 +168,7 @@ def _show_request(out: Console, report: dict[str, Any]) -> None:
     if found["lost_loads"]:
         loads = ", ".join(found["lost_loads"])
         out.print(
-            f"  loses {found['lost_mw']:.2f} MW and {found['lost_customers']} customers: {loads}",
+            f"  loses {found['lost_mw']:.2f} MW, customers without supply: {found['lost_customers']} ({loads})",
             markup=False,
             style="yellow",
         )

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, clock, message, signed, signer
+from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.operating import Key
 from scada.control.message import TagKind, Wish
+from scada.hmi.words import time_words
 
 app = typer.Typer(no_args_is_help=True, help="Tags on devices, bays and stations.")
 TagId = Annotated[str, typer.Argument(metavar="TAG", help="Number of the tag, as `scada tag list` shows it.")]
@@ -21,7 +22,7 @@ def set_tag(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="TN01/471, or TN01 for the whole station.")],
     kind: Annotated[TagKind, typer.Argument(metavar="KIND", help=", ".join(TagKind))],
     key: Key,
-    text: Annotated[str, typer.Option("--text", help="Why; shown to whoever meets the tag.")] = "",
+    text: Annotated[str, typer.Option("--reason", "--text", help="Why; shown to whoever meets the tag.")] = "",
 ) -> None:
     """Set a tag."""
     _send(context, key, Wish.TAG, {"target": target, "tag": kind, "reason": text})
@@ -53,10 +54,13 @@ def hand_over(
 def list_tags(context: typer.Context) -> None:
     """All tags that are set, the oldest first: the hand-over list."""
     with told_failures():
-        tags = Client(config_of(context).var).get("/tags")["tags"]
+        config = config_of(context)
+        tags = Client(config.var).get("/tags")["tags"]
     table = Table("tag", "on", "kind", "owner", "since", "text", box=None)
     for tag in tags:
-        table.add_row(tag["id"], tag["target"], tag["kind"], tag["owner"], clock(tag["since"]), tag["text"])
+        table.add_row(
+            tag["id"], tag["target"], tag["kind"], tag["owner"], time_words(tag["since"], config.time_zone), tag["text"]
+        )
     Console(soft_wrap=True, highlight=False).print(table if tags else "no tags")
 
 

@@ -5,6 +5,7 @@ message goes where. Does not know protocols, HTTP, files of keys, or how the net
 """
 
 import base64
+import difflib
 import logging
 from typing import Any, Final
 
@@ -156,9 +157,10 @@ class ControlDesk:
         message = admitted.message
         each = self._parts.controllables.get(message.target)
         if each is None or message.action is None:
-            return self._not_begun(
-                message, Refusal(AddCause.NOT_SUPPORTED, f"nothing here is called {message.target!r}")
-            )
+            meant = difflib.get_close_matches(message.target.upper(), self._parts.controllables, n=1, cutoff=0.8)
+            hint = f"; did you mean {meant[0]!r}?" if meant else ""
+            sentence = f"nothing here is called {message.target!r}{hint}"
+            return self._not_begun(message, Refusal(AddCause.NOT_SUPPORTED, sentence))
         operation = each.operation(message.action)
         expires_at = self._parts.monotonic() + (message.expires - now) / US
         payload = admitted.document.payload

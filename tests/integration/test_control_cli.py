@@ -149,3 +149,18 @@ async def test_a_journal_with_one_flipped_bit_is_broken_at_that_entry(
     assert f"broken: segment 000001, entry {number}: " in said
     shown = await terminal.type("journal", "show", "--last", "1", "--json")
     assert json.loads(shown)["segment"] == "000001"
+
+
+async def test_the_journal_is_read_in_words_and_wrong_names_are_helped(rig: Rig, terminal: Terminal) -> None:
+    said = await terminal.type("operate", "tn01/471", "open", "--key", "dispatcher-1", code=1)
+    assert "nothing here is called 'tn01/471'; did you mean 'TN01/471'?" in said
+    said = await terminal.type("operate", "TN01/471", "open", "--key", "dispatcher-9", code=1)
+    assert "no key 'dispatcher-9'" in said and "did you mean 'dispatcher-" in said
+    assert "no command 'TN01/474' is under way" in await terminal.type(
+        "approve", "TN01/474", "--key", "dispatcher-2", code=1
+    )
+    tag = ("tag", "set", "TN01/474", "caution", "--key", "dispatcher-1", "--reason", "hot joint")
+    assert "set: caution on TN01/474, owner dispatcher-1" in await terminal.type(*tag)
+    shown = (await terminal.type("journal", "show", "--last", "500")).splitlines()
+    assert any("caution on TN01/474, owner dispatcher-1, by dispatcher-1 (hot joint)" in each for each in shown)
+    assert not any(each.split("  ")[-1].startswith("{") for each in shown), shown
