@@ -104,8 +104,10 @@ class ControlDesk:
 
     def observe(self, delta: SampleArray) -> None:
         """Look at what the field reported: a device that moved though nobody ordered it is an alarm."""
-        for target, sentence in self._movements.moved(delta, self._parts.monotonic()):
-            self.alarms.sound(EventKind.MOVED_WITHOUT_COMMAND, target, sentence)
+        found = list(self._movements.moved(delta, self._parts.monotonic()))
+        for number, (target, sentence) in enumerate(found, start=1):
+            # A whole station may have moved while its link was lost: one flush for all.
+            self.alarms.sound(EventKind.MOVED_WITHOUT_COMMAND, target, sentence, followed=number < len(found))
 
     def _admit(self, document: bytes, now: int) -> Admitted | Refusal:
         if why := self._parts.tenure.why_not():
