@@ -43,7 +43,7 @@ check:  ## the fast checks, for between two edits (no set-up)
 	@$(VENV)/pytest -q tests/unit
 
 refusals: setup  ## every order that must be refused, tried against a simulated station, with its reason
-	@exec $(VENV)/pytest -q -s --no-header tests/acceptance/test_refusals*.py
+	@exec $(VENV)/pytest -q -s --no-header tests/acceptance/test_refusals*.py tests/acceptance/test_standby.py
 
 bench: setup  ## one measurement: NAME=telemetry, ingest, … [SECONDS=n]
 	@test -n '$(NAME)' || { echo 'bench: which one? make bench NAME=telemetry' >&2; exit 2; }

@@ -718,7 +718,7 @@ async def test_an_emergency_override_needs_one_person_and_raises_an_alarm(rig: R
     await restored(rig)
 
 
-async def test_a_repeated_confirmation_changes_nothing(rig: Rig) -> None:
+async def test_a_repeated_confirmation_changes_nothing(rig: Rig, shown: Table) -> None:
     rig.refresh()
     rig.proxy.expect(operate=Trick.REPEAT)
     before = rig.orders()
@@ -726,10 +726,11 @@ async def test_a_repeated_confirmation_changes_nothing(rig: Rig) -> None:
     assert report["outcome"] == "completed"
     assert [each["state"] for each in report["steps"]].count("confirmed") == 1
     assert rig.orders() == before + 1
+    shown.add_row("a duplicate confirmation", report["outcome"], "–", "changes nothing: confirmed once", "1")
     await restored(rig)
 
 
-async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig) -> None:
+async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig, shown: Table) -> None:
     rig.refresh()
     rig.desk.observe(rig.show("TN01/472/472.position", 2.0))
     rig.desk.observe(rig.show("TN01/472/472.position", 1.0))
@@ -739,6 +740,7 @@ async def test_a_movement_nobody_ordered_is_an_alarm(rig: Rig) -> None:
         "TN01/472 moved to open without a command",
     )
     assert event.sentence in rig.journal_text()
+    shown.add_row("a movement without command", "alarm", "–", event.sentence, "0")
 
 
 async def test_without_an_authority_table_nobody_operates(rig: Rig) -> None:

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from scada.config import Config
 from scada.control.journal import public_key, verify_journal, whole_entries
@@ -19,6 +20,7 @@ from scada.control.tenure import last_token, segments
 from scada.controlling import take_control
 from scada.model.switching import Action
 from tests.fakes_control import Rig, rig_at
+from tests.refusing import printed_table
 
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance]
 
@@ -29,6 +31,13 @@ ROOT = Path(__file__).resolve().parents[2]
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig_at(tmp_path / "control") as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Table]:
+    """What became of the orders, printed when all are through."""
+    with printed_table("Desks that die under an order") as table:
+        yield table
 
 
 def child(rig: Rig, mode: str, document: bytes) -> "subprocess.Popen[bytes]":
@@ -55,7 +64,7 @@ def outcomes(rig: Rig) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("mode", "orders"), [("kill-before", 0), ("kill-after", 1)])
 async def test_a_desk_killed_around_the_frame_leaves_an_unknown_outcome_and_nothing_is_sent_again(
-    rig: Rig, mode: str, orders: int
+    rig: Rig, shown: Table, mode: str, orders: int
 ) -> None:
     document = rig.document("dispatcher-1", target="TN01/471", action=Action.OPEN, emergency=True, reason="test")
     await rig.stop_desk()
@@ -71,6 +80,10 @@ async def test_a_desk_killed_around_the_frame_leaves_an_unknown_outcome_and_noth
         "control taken over",
         "outcome unknown",
     ]
+    name = {"kill-before": "kill -9 between journal and frame", "kill-after": "kill -9 between frame and confirmation"}
+    shown.add_row(
+        name[mode], *outcomes(rig)[0][:1], "23 aborted by communication loss", outcomes(rig)[0][1], str(orders)
+    )
     again = await rig.desk.submit(document)
     assert again["refusals"][0]["sentence"].endswith("was received before")
     await asyncio.sleep(0.3)
@@ -78,7 +91,9 @@ async def test_a_desk_killed_around_the_frame_leaves_an_unknown_outcome_and_noth
     assert verify_journal(rig.folder, public_key(rig.folder / "journal.pub")).broken == ""
 
 
-async def test_a_hung_desk_is_replaced_within_five_seconds_and_operates_nothing_when_it_wakes(rig: Rig) -> None:
+async def test_a_hung_desk_is_replaced_within_five_seconds_and_operates_nothing_when_it_wakes(
+    rig: Rig, shown: Table
+) -> None:
     document = rig.document(
         "dispatcher-1", target="TN01/471", action=Action.OPEN, emergency=True, reason="test", holds_s=120.0
     )
@@ -107,6 +122,9 @@ async def test_a_hung_desk_is_replaced_within_five_seconds_and_operates_nothing_
     verdict = verify_journal(rig.folder, public_key(rig.folder / "journal.pub"))
     assert verdict.broken == ""
     assert len(verdict.late) == 1
+    refusal = report["refusals"][0]
+    cause = f"{refusal['cause']} {refusal['label']}"
+    shown.add_row("a hung desk that wakes after its standby took over", "refused", cause, refusal["sentence"], "0")
 
 
 def is_stopped(pid: int) -> bool:
