@@ -71,7 +71,7 @@ class OpcuaLink:
         self._events: Inbox | None = None
         self._left: list[Inbox] = []
         self._is_lost = self._must_read_again = self._is_subscribed = False
-        self._round_trips = self._errors = self._missed = self._heard_changes = self._earlier = 0
+        self._round_trips = self._errors = self._missed = self._heard_changes = self._unknown = self._earlier = 0
         self._refused: tuple[FailedRead, ...] = ()
         self._loss = ""
 
@@ -86,7 +86,7 @@ class OpcuaLink:
             round_trips=self._round_trips + heard,
             errors=self._errors,
             events=self._heard_changes + self._conditions.heard,
-            events_rejected=self._conditions.unknown,
+            events_rejected=self._unknown + self._conditions.unknown,
             events_lost=self._missed + self._changes.lost + self._conditions.overflows,
             event_overflow=self._changes.overflow,
             wrong_times=self._changes.wrong_times,
@@ -234,6 +234,11 @@ class OpcuaLink:
     def take(self, changes: ChangeBlock) -> None:
         """Note changes; their rows are those of the points."""
         self._heard_changes += len(changes)
+        known = (changes.rows >= 0) & (changes.rows < len(self._nodes))
+        if not known.all():
+            # A server that makes up handles must not end the scan.
+            self._unknown += len(changes) - int(np.count_nonzero(known))
+            changes = changes.only(known)
         self._changes.note(changes)
 
     def hear(self, events: Sequence[ua.EventFieldList]) -> None:

@@ -133,7 +133,9 @@ class Inbox(Subscription):
 
     def _pass_on(self, message: ua.NotificationMessage) -> None:
         for notification in message.NotificationData or ():
-            if isinstance(notification, ua.DataChangeNotification):
+            if isinstance(notification, ChangeBlock):
+                self._taker.take(notification)
+            elif isinstance(notification, ua.DataChangeNotification):
                 items = notification.MonitoredItems
                 self._taker.take(of_values([item.ClientHandle for item in items], [item.Value for item in items]))
             elif isinstance(notification, ua.EventNotificationList):

@@ -5,6 +5,7 @@ Phases, each selectable with ``--phases``:
 - province: 21 simulated stations at their periods: cycle, overruns, share of a core;
 - limit: the 12 Modbus stations, read as fast as they answer, in turn with a bare client that makes the same requests
   and has neither image nor historian. A lean process answers for them: the simulators would be what is measured;
+- opcua: processor time of one OPC UA data change, against asyncua's own handler on the same server;
 - many: 100 stations of 1,000 points or a little more at their periods of 1, 5 and 10 s, on this machine, the lean
   process that answers for them included: how far it gets.
 """
@@ -15,18 +16,19 @@ from collections.abc import Collection
 
 from tests.bench._field import RunningField, simulated_field, still_field
 from tests.bench._house import House, private_services
+from tests.bench._opcua_cpu import compare
 from tests.bench._pipe import telemetry_pipe, telemetry_sink, unaccounted
 from tests.bench._saturation import saturate
 from tests.bench.result import Result, say
 
 SECONDS = 60.0
-PHASES = ("province", "limit", "many")
+PHASES = ("province", "limit", "opcua", "many")
 MODBUS_STATIONS = 12
 MANY, MANY_POINTS = 100, 1_000
 
 
 async def run(seconds: float | None, phases: Collection[str] = PHASES) -> Result:
-    """A third of ``seconds`` for each phase."""
+    """An equal share of ``seconds`` for each phase."""
     span = (seconds or SECONDS) / len(PHASES)
     result = Result("scan")
     with private_services() as house:
@@ -36,6 +38,8 @@ async def run(seconds: float | None, phases: Collection[str] = PHASES) -> Result
         if "limit" in phases:
             async with still_field(MODBUS_STATIONS) as field:
                 await _saturated(house, field, span, result)
+        if "opcua" in phases:
+            await _opcua_cpu(house, span, result)
         if "many" in phases:
             async with still_field(MANY, MANY_POINTS) as field:
                 await _at_its_periods(house, field, span, result, prefix="many_")
@@ -63,6 +67,15 @@ async def _at_its_periods(house: House, field: RunningField, seconds: float, res
     result.figures |= {prefix + name: value for name, value in figures.items()}
     result.lost += unaccounted(pipe.sink.stats())
     say(f"{figures['stations']} stations: {figures['samples_per_s']:,.0f} samples/s, {figures['overruns']} overruns")
+
+
+async def _opcua_cpu(house: House, seconds: float, result: Result) -> None:
+    for kind, suffix in (("double", ""), ("mixed", "_mixed")):
+        ours, theirs = await compare(house.folder, kind, seconds / 2)
+        result.figures[f"opcua_cpu_us_per_change{suffix}"] = ours.us_per_change
+        result.limits[f"opcua_handler_cpu_us_per_change{suffix}"] = theirs.us_per_change
+        result.ratios[f"opcua_cpu_vs_handler{suffix}"] = ours.us_per_change / theirs.us_per_change
+        say(f"OPC UA, {kind}: {ours.us_per_change:.2f} µs a change, asyncua's handler {theirs.us_per_change:.2f} µs")
 
 
 async def _saturated(house: House, field: RunningField, seconds: float, result: Result) -> None:

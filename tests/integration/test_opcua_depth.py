@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from asyncua import Server, ua
 from asyncua.crypto.truststore import TrustStore
@@ -23,6 +24,7 @@ from scada.pki.application import make_application
 from simulators.address_space import Nodes, SharingServer, standard_nodes
 from simulators.impairments import Impairment
 from simulators.relay import ImpairedLink
+from substations.changeblock import block
 from substations.nodemap import BoundNode, NodeType, StationNodes
 from substations.opcua import OpcuaLink
 from substations.opcua_security import APPLICATION_URI
@@ -97,14 +99,19 @@ def make_link(port: int, *, certificates: Path | None = None) -> OpcuaLink:
     return OpcuaLink(endpoint, StationNodes("TN07", NODES, ()), now_us)
 
 
+async def collected(link: OpcuaLink, count: int) -> SampleArray:
+    """The next changes until there are ``count``."""
+    batches: list[SampleArray] = []
+    async with asyncio.timeout(5.0):
+        while sum(map(len, batches)) < count:
+            batches.append((await link.scan(0.05, Cause.SPONTANEOUS)).batch)
+            await asyncio.sleep(0.02)
+    return np.concatenate(batches)
+
+
 async def gathered(link: OpcuaLink, count: int) -> list[tuple[int, float]]:
     """The next changes until there are ``count``, as point number and value."""
-    found: list[tuple[int, float]] = []
-    async with asyncio.timeout(5.0):
-        while len(found) < count:
-            found += shown((await link.scan(0.05, Cause.SPONTANEOUS)).batch)
-            await asyncio.sleep(0.02)
-    return found
+    return shown(await collected(link, count))
 
 
 def shown(batch: SampleArray) -> list[tuple[int, float]]:
@@ -224,3 +231,9 @@ async def test_a_server_that_forgot_the_subscription_gets_a_new_one() -> None:
             await link.close()
             await relay.stop()
     assert later == [(2, 5.0)]
+
+
+def test_a_change_of_no_node_of_ours_is_counted_and_left_out() -> None:
+    link = make_link(4840)
+    link.take(block([0, 2, 4_294_967_295], [1.0, 2.0, 3.0], [0, 0, 0], [0, 0, 0]))
+    assert (link.counts.events, link.counts.events_rejected) == (3, 2)
