@@ -145,8 +145,13 @@ async def test_interrogation_changes_status_and_source_time_arrive_as_they_were(
         assert (await collect(link, 1))["quality"].tolist() == [Quality.NOT_TOPICAL]
         await one.write(ALARM, value=True, at=datetime(1970, 1, 2, tzinfo=UTC))
         assert (await collect(link, 1))[["value", "time"]].tolist() == [(1.0, NOW)], "1970 is no source time"
-        await one.write(POWER, float("nan"))
-        assert (await collect(link, 1))[["value", "quality"]].tolist() == [(0.0, Quality.INVALID)]
+        ahead = EPOCH + timedelta(microseconds=NOW) + timedelta(minutes=2)
+        await one.write(ALARM, value=False, at=ahead)
+        assert (await collect(link, 1))[["value", "time"]].tolist() == [(0.0, NOW)], "nor is two minutes ahead"
+        for number in (float("nan"), float("inf"), float("-inf")):
+            await one.write(POWER, number)
+            assert (await collect(link, 1))[["value", "quality"]].tolist() == [(0.0, Quality.INVALID)]
+        assert link.counts.wrong_times >= 2
 
         background = (await link.scan(0.1, Cause.BACKGROUND_SCAN)).batch
         assert background["cause"].tolist() == [Cause.BACKGROUND_SCAN] * 3
