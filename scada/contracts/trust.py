@@ -71,13 +71,17 @@ class Trust:
 
     @contextlib.asynccontextmanager
     async def signing_context(self, now: int) -> AsyncIterator[ValidationContext]:
-        """A context that fetches revocation evidence, as of ``now``, while the block lasts."""
+        """A context that fetches revocation evidence while the block lasts; certificates are judged as of ``now``.
+
+        Evidence that is newer than ``now`` counts: fetching it takes time, and it is what we ask for.
+        """
         connector = aiohttp.TCPConnector(ssl=_tls())
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
             yield ValidationContext(
                 trust_roots=list(self.roots),
                 other_certs=list(self.intermediates),
                 moment=utc(now),
+                retroactive_revinfo=True,
                 allow_fetching=True,
                 fetcher_backend=AIOHttpFetcherBackend(session, per_request_timeout=self.fetch_limit_s),
                 revocation_mode="require",

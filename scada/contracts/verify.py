@@ -92,13 +92,12 @@ async def _verified(
     if any(link.time is not None and link.time > now + 2 * SECOND_US for link in chain):
         findings.append(Finding(Reason.FROM_THE_FUTURE))
     for renewal in (link for link in chain if not link.signature):
-        findings += await _stamp_findings(content, renewal, trust)
+        findings += await _stamp_findings(_as_of(renewal, reader, content), renewal, trust)
     by_field = {link.signature: link for link in chain}
     judged = []
     for embedded in pdfreading.signatures(reader):
         link = by_field[str(embedded.field_name)]
-        then = reader if link.end == len(content) else custody.cut(content, link, SIZE_LIMIT)
-        judged.append(await _judged(content, embedded, link, then, trust, now))
+        judged.append(await _judged(_as_of(link, reader, content), embedded, link, trust, now))
     judged = [_held(each, holders.get(each.field, "")) for each in judged]
     missing = [name for name in holders if name not in {each.field for each in judged}]
     findings += [Finding(Reason.NO_SIGNATURE, name) for name in missing]
@@ -114,9 +113,13 @@ async def _verified(
     )
 
 
-async def _stamp_findings(content: bytes, link: Link, trust: Trust) -> list[Finding]:
+def _as_of(link: Link, reader: PdfFileReader, content: bytes) -> PdfFileReader:
+    """The file as it was when the link was complete."""
+    return reader if link.end == len(content) else custody.cut(content, link, SIZE_LIMIT)
+
+
+async def _stamp_findings(reader: PdfFileReader, link: Link, trust: Trust) -> list[Finding]:
     """What speaks against the archive time-stamp of a link, judged as of when it was made."""
-    reader = custody.cut(content, link, SIZE_LIMIT)
     stamp = pdfreading.timestamps(reader)[-1]
     stamp.compute_integrity_info()
     assert link.time is not None
@@ -146,7 +149,7 @@ class _Judgement:
 
 
 async def _judged(
-    content: bytes, embedded: EmbeddedPdfSignature, link: Link, then: PdfFileReader, trust: Trust, now: int
+    then: PdfFileReader, embedded: EmbeddedPdfSignature, link: Link, trust: Trust, now: int
 ) -> SignatureVerdict:
     """``then`` is the file as it was when the link was complete."""
     name, identity = identity_of(embedded.signer_cert)
@@ -162,7 +165,7 @@ async def _judged(
     coverage = _COVERAGE.get(reach.coverage, Coverage.UNCLEAR)
     findings = _findings(embedded, judgement, coverage, changes, intact=intact, valid=valid)
     if judgement.passed and judgement.level is Level.B_LTA and not _is_stamped(embedded):
-        findings += await _stamp_findings(content, link, trust)
+        findings += await _stamp_findings(then, link, trust)
     trusted = judgement.passed
     return SignatureVerdict(
         field=str(embedded.field_name),

@@ -27,6 +27,7 @@ from scada.contracts.verdict import Outcome
 from scada.contracts.verify import verify
 from scada.pki import ocsp, tsa
 from scada.pki.profiles import DAY_US
+from scada.pki.servers import Answer
 from tests import fakes_contract_files as files
 from tests.fakes_contract_files import Bench
 from tests.fakes_contracts import BUYER, NOW, SELLER, World, asn1, signer_of, world
@@ -117,6 +118,7 @@ async def test_every_bad_upload_is_refused_with_its_reason(here: Bench) -> None:
 
 CLOSED = [
     ("OCSP unreachable, list reachable", "ocsp", set()),
+    ("every answer takes 40 seconds", "slow", set()),
     ("OCSP and list unreachable", "ocsp+crl", {Reason.REVOCATION_UNKNOWN}),
     ("OCSP answers for another certificate", "other", {Reason.REVOCATION_UNKNOWN}),
     ("time-stamping authority down", "tsa", {Reason.TSA_DOWN}),
@@ -157,6 +159,8 @@ def _break(around: World, fault: str) -> None:
         doors.ocsp = lambda name, _, now: ocsp.answer(
             pki.authorities["people"], pki.responders["people"], question, now
         )
+    if fault == "slow":
+        doors.ocsp, doors.tsa = _slow(around, doors.ocsp), _slow(around, doors.tsa)
     if fault == "tsa":
         doors.tsa = None
     if fault == "late":
@@ -166,6 +170,17 @@ def _break(around: World, fault: str) -> None:
     if fault == "foreign":
         other = files.folder.create(pki.base_url, NOW)
         doors.tsa = lambda _, question, now: tsa.answer(other.time_stamper, question, now)
+
+
+def _slow(around: World, honest: Answer | None) -> Answer:
+    """The honest answer, which names the time when it was given."""
+    assert honest is not None
+
+    def answer(name: str, question: bytes, _: int) -> bytes:
+        around.clock.time += 40_000_000
+        return honest(name, question, around.clock())
+
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
