@@ -132,6 +132,10 @@ class MemoryContractStore:
             self.stored.setdefault(event.request, []).append(event)
         return True
 
+    def forget(self, request: str) -> None:
+        """No store does this; a bench that watches memory needs it."""
+        del self.stored[request], self.rows[request]
+
     def events(self, request: str) -> Sequence[ContractEvent]:
         return tuple(self.stored.get(request, ()))
 
