@@ -2,13 +2,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup judge demo test check refusals bench lock
+.PHONY: help setup judge demo test check refusals contract-refusals bench lock
 
 VENV := .venv/bin
 heading = @printf '\n== %s\n' '$(1)'
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## system packages, TimescaleDB, virtual environment
 	@bash setup/setup.sh
@@ -44,6 +44,9 @@ check:  ## the fast checks, for between two edits (no set-up)
 
 refusals: setup  ## every order that must be refused, tried against a simulated station, with its reason
 	@exec $(VENV)/pytest -q -s --no-header tests/acceptance/test_refusals*.py tests/acceptance/test_standby.py
+
+contract-refusals: setup  ## every bad file a buyer may bring and every failing service, with its reason, beside pdfsig
+	@exec $(VENV)/pytest -q -s --no-header tests/acceptance/test_contract_bad_inputs.py
 
 bench: setup  ## one measurement: NAME=telemetry, ingest, … [SECONDS=n]
 	@test -n '$(NAME)' || { echo 'bench: which one? make bench NAME=telemetry' >&2; exit 2; }

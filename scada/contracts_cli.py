@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from scada.commands.serving import foreground
 from scada.contracts import keys
 from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
+from scada.contracts.pdfreading import read_bounded
 from scada.contracts.request import SupplyRequest
 from scada.contracts.token import Token, TokenProcess
 from scada.contracts.trust import load_certificates
@@ -51,8 +53,9 @@ def setup(
 ) -> None:
     """Make a local office for trying out: authority, software token, settings."""
     with told_failures():
-        path = make_local(config_of(context), port)
-        console.print(f"Local office made: {path}. Start its authority with: scada pki serve")
+        config = config_of(context)
+        console.print(f"Local office made: {make_local(config, port)}", markup=False)
+        console.print(f"Keep its authority running: scada pki serve --folder {config.var / 'pki'}", markup=False)
 
 
 @app.command()
@@ -64,16 +67,18 @@ def new(
     point: Annotated[str, typer.Option(help="Metering point.")],
     tariff: Annotated[str, typer.Option(help="Tariff class.")] = "residential",
     supply_address: Annotated[str, typer.Option(help="Place of supply, if another.")] = "",
-    kw: Annotated[int, typer.Option(help="Contracted power.")] = 3,
-    phases: Annotated[int, typer.Option(help="1 or 3.")] = 1,
+    kw: Annotated[int, typer.Option(min=1, help="Contracted power.")] = 3,
+    phases: Annotated[int, typer.Option(min=1, max=3, help="1 or 3.")] = 1,
+    households: Annotated[int, typer.Option(min=1, help="Households behind the meter.")] = 1,
     phone: Annotated[str, typer.Option(help="Of the customer.")] = "",
+    email: Annotated[str, typer.Option(help="Of the customer.")] = "",
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Enter an application."""
     if not re.fullmatch(r"CCCD:\d{12}|MST:\d{10}(-\d{3})?", identity):
         raise typer.BadParameter("identity is CCCD: and 12 digits, or MST: and a tax code", param_hint="--identity")
-    customer = Customer(name, identity, address, phone)
-    supply = Supply(point, supply_address or address, tariff, phases, kw)
+    customer = Customer(name, identity, address, phone, email)
+    supply = Supply(point, supply_address or address, tariff, phases, kw, households)
     step(context, lambda office: office.desk.apply(customer, supply, actor))
 
 
@@ -172,7 +177,12 @@ def upload(
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Take the document that the buyer signed elsewhere."""
-    step(context, lambda office: office.execution.upload(number, file.read_bytes(), actor))
+
+    def work(office: Office) -> Awaitable[SupplyRequest]:
+        limit = office.settings.rules.upload_limit_kib * 1024
+        return office.execution.upload(number, read_bounded(file, limit), actor)
+
+    step(context, work)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from rich.console import Console
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.contracts.request import ActionRefused, SupplyRequest
+from scada.contracts.upkeep import OPEN_STATES
 from scada.contracts.verdict import local_text
 from scada.contracts.workdays import INDOCHINA
 from scada.contracts_office import Office, opened
@@ -45,13 +46,19 @@ def step(context: typer.Context, work: Callable[[Office], Awaitable[SupplyReques
 
 def tell(office: Office, request: SupplyRequest) -> None:
     """One line on a request, with its clock, and why it waits."""
-    end = office.desk.deadline(request)
-    clock = f"due {end}, {office.desk.days_left(end)} working days left"
-    console.print(
-        f"{request.number} · {request.customer.name} · {request.supply.metering_point} · {request.state} · {clock}"
-    )
+    told = [request.number, request.customer.name, request.supply.metering_point, str(request.state)]
+    console.print(" · ".join([*told, _clock(office, request)]), markup=False)
     if request.waiting:
         console.print(f"  waits since {local_text(request.waiting_since or 0)}: {request.waiting}", markup=False)
+
+
+def _clock(office: Office, request: SupplyRequest) -> str:
+    """When supply is due, while it is."""
+    if request.state not in OPEN_STATES:
+        return f"since {local_text(request.since)}"
+    end = office.desk.deadline(request)
+    left = office.desk.days_left(end)
+    return f"due {end}, {abs(left)} working days {'left' if left >= 0 else 'late'}"
 
 
 def time_of(text: str) -> int:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from scada.commands.context import config_of, told_failures
 from scada.contracts import export as contract_export
 from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
+from scada.contracts.pdfreading import read_bounded
 from scada.contracts.verdict import as_json, local_text, sentences
+from scada.contracts.verify import SIZE_LIMIT
 from scada.contracts.verify import verify as verify_content
 from scada.contracts_context import At, Number, console, run, tell, time_of
 from scada.contracts_office import Office, settings_and_trust, settings_path
@@ -45,7 +47,9 @@ def list_requests(
     """All requests."""
 
     async def work(office: Office) -> None:
-        table = Table("number", "kind", "state", "customer", "metering point", "tariff", "meter", "waits for")
+        whole = [Column(name, no_wrap=True, overflow="fold") for name in ("number", "state", "metering point")]
+        number, stands, point = whole
+        table = Table(number, "kind", stands, "customer", point, "tariff", "meter", "waits for")
         for row in await asyncio.to_thread(office.desk.store.records, tuple(state or ())):
             meter = "" if row.meter_serial is None else str(row.meter_serial)
             cells = (row.request, row.kind, row.state, row.customer, row.metering_point, row.tariff_class, meter)
@@ -68,7 +72,8 @@ def verify(
         settings, trust = settings_and_trust(settings_path(config_of(context)))
         seller = {} if buyer_only else {SELLER_FIELD: settings.seller.identity}
         holders = {BUYER_FIELD: "", **seller}
-        verdict = asyncio.run(verify_content(file.read_bytes(), trust, time_of(at), holders=holders))
+        content = read_bounded(file, SIZE_LIMIT)
+        verdict = asyncio.run(verify_content(content, trust, time_of(at), holders=holders))
     if as_data:
         typer.echo(json.dumps(as_json(verdict), ensure_ascii=False, indent=1))
     else:

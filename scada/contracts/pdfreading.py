@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyhanko.pdf_utils import generic
@@ -49,10 +50,16 @@ class Unreadable(ValueError):
         super().__init__(str(finding))
 
 
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The file's bytes, no more than one past ``limit``: enough to say that it is too large. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
 def opened(content: bytes, limit: int) -> PdfFileReader:
     """A reader over ``content``. Raises Unreadable for what is too large, no PDF, damaged or encrypted."""
     if len(content) > limit:
-        raise Unreadable(Finding(Reason.TOO_LARGE, f"{len(content) / 2**20:.1f} MiB > {limit / 2**20:.1f} MiB"))
+        raise Unreadable(Finding(Reason.TOO_LARGE, f"> {limit / 2**20:.1f} MiB"))
     if not content[:1024].lstrip().startswith(b"%PDF-"):
         raise Unreadable(Finding(Reason.NOT_PDF))
     try:

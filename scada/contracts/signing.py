@@ -19,8 +19,10 @@ from asn1crypto import x509
 from pyhanko.pdf_utils.content import RawContent
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.pdf_utils.writer import BasePdfFileWriter
 from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
 from pyhanko.sign.general import SigningError
+from pyhanko.sign.signers.constants import ESIC_EXTENSION_1
 from pyhanko.sign.signers.pdf_cms import Signer
 from pyhanko.sign.signers.pdf_signer import (
     DSSContentSettings,
@@ -74,8 +76,8 @@ _TICK = StaticStampStyle(
 """The mark that appears with the signature: a tick drawn without fonts, so that the file stays PDF/A."""
 
 
-class _ClockedSigner(PdfSigner):
-    """Writes the given time, not the machine's, into the signature dictionary."""
+class _ArchivalSigner(PdfSigner):
+    """Writes the given time, not the machine's, into the signature dictionary, and leaves the file a PDF/A-2."""
 
     moment: datetime
 
@@ -83,6 +85,11 @@ class _ClockedSigner(PdfSigner):
         session = super().init_signing_session(*args, **options)
         session.system_time = self.moment
         return session
+
+    def register_extensions(self, pdf_out: BasePdfFileWriter, *, md_algorithm: str) -> None:
+        """PAdES as an extension of PDF 1.7. For an elliptic curve the library would declare PDF 2.0 (ISO/TS 32002), and
+        PDF/A-2 rests on 1.7."""
+        pdf_out.register_extension(ESIC_EXTENSION_1)
 
 
 async def sign(pdf: bytes, signer: Signer, signing: Signing, trust: Trust, clock: Clock) -> bytes:
@@ -107,7 +114,7 @@ async def sign(pdf: bytes, signer: Signer, signing: Signing, trust: Trust, clock
             docmdp_permissions=MDPPerm.FILL_FORMS,
             dss_settings=_NO_VRI,
         )
-        pdf_signer = _ClockedSigner(metadata, signer, timestamper=CheckedTimeStamper(trust, clock), stamp_style=_TICK)
+        pdf_signer = _ArchivalSigner(metadata, signer, timestamper=CheckedTimeStamper(trust, clock), stamp_style=_TICK)
         pdf_signer.moment = utc(now)
         writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
         with _translated():

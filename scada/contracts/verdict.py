@@ -71,7 +71,10 @@ class SignatureVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A file. ``evidence_from`` and ``evidence_until``: time of the last archive time-stamp, end of its certificate."""
+    """A file; ``sha256`` is '' when it was too large to be read.
+
+    ``evidence_from`` and ``evidence_until``: time of the last archive time-stamp, end of its certificate.
+    """
 
     outcome: Outcome
     sha256: str
@@ -115,7 +118,7 @@ def finding_json(finding: Finding) -> dict[str, str]:
 
 def sentences(verdict: Verdict) -> list[str]:
     """The verdict as a person reads it, line by line, Vietnamese first."""
-    lines = [verdict.outcome.words, f"SHA-256 {verdict.sha256}"]
+    lines = [verdict.outcome.words, f"SHA-256 {verdict.sha256 or '–'}"]
     lines += [f"! {finding}" for finding in verdict.findings]
     for each in verdict.signatures:
         lines += _signature_sentences(each)

@@ -71,7 +71,7 @@ _NOT_KNOWABLE = frozenset({Reason.REVOCATION_UNKNOWN, Reason.EVIDENCE_MISSING, R
 async def verify(content: bytes, trust: Trust, now: int, *, holders: Mapping[str, str] = ANY_TWO) -> Verdict:
     """The verdict on a file. ``holders``: the fields that must be signed for the whole to be valid, and the identity
     number the certificate must carry ('' = anybody's, as far as the file alone can tell)."""
-    digest = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest() if len(content) <= SIZE_LIMIT else ""
     try:
         reader = pdfreading.opened(content, SIZE_LIMIT)
     except Unreadable as error:

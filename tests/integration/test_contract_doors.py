@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,15 +86,22 @@ def test_the_command_line_walks_refuses_and_verifies(
     prepared = tmp_path / "prepared.pdf"
     run("prepare", number, "--out", str(prepared))
     assert "There is no digital signature" in run("upload", number, str(prepared), code=1).replace("\n", " ")
+    huge = tmp_path / "huge.pdf"
+    huge.write_bytes(prepared.read_bytes())
+    os.truncate(huge, 200 * 2**20)
+    assert "too large (> 8.0 MiB)" in run("upload", number, str(huge), code=1)
+    assert "too large (> 64.0 MiB)" in run("verify", str(huge), code=3)
     assert "buyer-signed" in run("sign", number, "--as", "buyer", "--p12", str(key))
     assert "1 signed, 0 waiting, 0 refused" in run("sign", "all", "--as", "seller")
     run("install", number, "--serial", "700000009", "--register", "1.8.0=42")
     run("energise", number)
-    assert "active" in run("activate", number)
+    assert "active · since 20" in run("activate", number)
     assert "1.8.0 = 42" in run("valid", "CLI-0001")
     run("valid", "CLI-0002", code=1)
     assert "refuse-upload" in run("show", number)
-    assert number in run("list", "--state", "active")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert number in run("list", "--state", "active"), "a narrow terminal cuts names, never numbers"
+    monkeypatch.setenv("COLUMNS", "200")
     run("export", number, "--to", str(tmp_path))
     exported = tmp_path / number / "contract.pdf"
     assert "HỢP LỆ / VALID" in run("verify", str(exported))

@@ -11,6 +11,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 
 from scada.contracts.document import Prepared, render
 from scada.contracts.layout import BOXES, PAGE_HEIGHT
+from scada.contracts.pdfreading import read_bounded
 from scada.contracts.reasons import WAITS, Reason
 from scada.contracts.request import SupplyRequest, fold
 from scada.contracts.settings import load_settings
@@ -125,3 +126,12 @@ def test_the_documented_settings_load_and_name_every_key(tmp_path: Path) -> None
     for section in (settings.trust, settings.rules):
         for field in fields(section):
             assert f"{field.name} = " in block, field.name
+
+
+def test_of_a_huge_file_no_more_is_read_than_shows_that_it_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "huge.pdf"
+    with path.open("wb") as file:
+        file.truncate(200 * 2**20)
+    assert len(read_bounded(path, 1000)) == 1001
+    path.write_bytes(b"%PDF-1.7")
+    assert read_bounded(path, 1000) == b"%PDF-1.7"
