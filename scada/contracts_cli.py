@@ -126,7 +126,9 @@ def sign(
     number: Annotated[str, typer.Argument(help="Number of the request; 'all' signs every waiting one as seller.")],
     party: Annotated[str, typer.Option("--as", help="buyer or seller.")],
     p12: Annotated[Path | None, typer.Option(help="The buyer's key file (PKCS#12).")] = None,
-    passphrase: Annotated[str, typer.Option(envvar="SCADA_PASSPHRASE", help="Of the key file.")] = "",
+    passphrase: Annotated[
+        str | None, typer.Option(envvar="SCADA_PASSPHRASE", help="Of the key file; asked for when left out.")
+    ] = None,
     module: Annotated[Path | None, typer.Option(help="PKCS#11 module of the buyer's token; PIN in SCADA_PIN.")] = None,
     token: Annotated[str, typer.Option(help="Label of that token and of the key on it.")] = "",
     certificate: Annotated[Path | None, typer.Option(help="The certificate of that key.")] = None,
@@ -148,9 +150,12 @@ def sign(
     if party != "buyer" or sum((p12 is not None, module is not None, bool(remote))) != 1:
         raise typer.BadParameter("--as buyer needs one of --p12, --module, --remote; --as seller needs none")
 
+    if p12 is not None and passphrase is None:
+        passphrase = typer.prompt("Passphrase", hide_input=True, default="", show_default=False)
+
     async def work(office: Office) -> SupplyRequest:
         if p12 is not None:
-            held = keys.key_file(p12.read_bytes(), passphrase)
+            held = keys.key_file(p12.read_bytes(), passphrase or "")
             return await office.execution.sign_as_buyer(number, held, actor)
         if module is not None:
             own = load_certificates([certificate] if certificate else [])

@@ -138,6 +138,8 @@ class Rounds:
         return Round(self._clock(), "", done)
 
     async def _retry(self) -> dict[str, int]:
+        if self._office.desk.behind:
+            await self._office.desk.recover()
         outcome = await self._office.execution.retry_waiting(NIGHT)
         if outcome.signed or outcome.refused:
             log.info("Contracts: of what waited %d signed, %d refused", len(outcome.signed), len(outcome.refused))

@@ -1,7 +1,7 @@
 """The contract desk: the one door through which requests move. Console, CLI, REST and nightly jobs all come here.
 
 Each step is announced in the archive's journal, then told to the store, in this order; ``recover`` tells the store
-what it missed when a crash came between. Of two persons who act on the same request at once, one is refused.
+what it missed when a crash or an outage came between. Of two who act on the same request at once, one is refused.
 
 Knows store, archive, settings and the clock. Signing is in ``execution``, nightly work in ``upkeep``.
 """
@@ -30,7 +30,7 @@ from scada.model.contract import (
     State,
     Supply,
 )
-from scada.model.errors import StoreRejected
+from scada.model.errors import StoreRejected, StoreUnavailable
 from scada.model.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class ContractDesk:
         self.clock = clock
         holidays = settings.rules.holidays
         self.calendar = workdays.load_calendar(holidays) if holidays else workdays.vietnam()
+        self.behind = False
+        """True when the store may have missed what the journal announced: ``recover`` when it answers again."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -161,6 +163,7 @@ class ContractDesk:
             if await self._told_again(announcement):
                 told += 1
         self.archive.settle(length)
+        self.behind = False
         if told:
             log.warning(
                 "Contracts: %d announcements of the journal were missing in the store and have been added", told
@@ -175,6 +178,13 @@ class ContractDesk:
                 return False
             steps.append((event, fold([*events, event]).record()))
         return await asyncio.to_thread(self.store.append, steps)
+
+    async def _told(self, steps: Sequence[tuple[ContractEvent, ContractRecord]]) -> bool:
+        try:
+            return await asyncio.to_thread(self.store.append, steps)
+        except StoreUnavailable:
+            self.behind = True
+            raise
 
     async def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         """What billing asks before it bills a metering point."""
@@ -195,7 +205,7 @@ class ContractDesk:
         event = ContractEvent(number, 1, now, actor, Action.APPLY, "", details)
         request = fold([event])
         self.archive.announce([event], {})
-        await asyncio.to_thread(self.store.append, [(event, request.record())])
+        await self._told([(event, request.record())])
         log.info("%s: %s applied for %s", number, kind, supply.metering_point)
         return request
 
@@ -224,9 +234,7 @@ class ContractDesk:
         moved = [after(before, each) for before, each in steps]
         announcement = self.archive.announce([each for _, each in steps], evidence or {})
         try:
-            stored = await asyncio.to_thread(
-                self.store.append, [(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)]
-            )
+            stored = await self._told([(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)])
         except StoreRejected:
             self.archive.withdraw(announcement, self.clock())
             raise

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -43,7 +44,7 @@ from scada.model.contract import (
     RequestKind,
     State,
 )
-from scada.model.errors import StoreRejected
+from scada.model.errors import StoreRejected, StoreUnavailable
 from scada.pki import servers
 from scada.pki.profiles import DAY_US, YEAR_US
 from scada.pki.remote import Credential, RemoteSigning
@@ -360,6 +361,27 @@ async def test_killed_between_signing_and_storing_nothing_is_lost_and_nothing_do
         await office.execution.sign_as_seller(number, ACTOR)
 
 
+async def test_what_was_signed_while_the_database_went_away_is_stored_with_the_next_round(office: Office) -> None:
+    number = await office.buyer_signed()
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+
+    def go_away() -> None:
+        raise StoreUnavailable("sample outage")
+
+    store.before_append = go_away
+    with pytest.raises(StoreUnavailable):
+        await office.execution.sign_as_seller(number, ACTOR)
+    rounds = Rounds(ServedOffice(office.desk, office.execution, office.upkeep, SETTINGS), office.world.clock)
+    await rounds.once()
+    assert rounds.retry.failed == "sample outage"
+    store.before_append = lambda: None
+    await rounds.once()
+    request = await office.desk.request(number)
+    assert (request.state, office.desk.behind) == (State.SELLER_SIGNED, False)
+    assert (await verify(office.desk.document(request), office.world.trust, NOW)).outcome is Outcome.VALID
+
+
 async def test_a_token_pulled_in_mid_batch_leaves_the_rest_waiting(here: World, tmp_path: Path) -> None:
     seller = here.person(SELLER)
     with soft_token(tmp_path / "hsm", seller) as soft, Archive(tmp_path / "contracts") as archive:
@@ -427,7 +449,7 @@ async def test_what_the_store_refused_is_never_told_again(office: Office) -> Non
 
 
 async def test_a_contract_verifies_ten_years_on_without_network_when_it_was_renewed(
-    office: Office, tmp_path: Path
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = await office.active()
     signed = office.desk.document(await office.desk.request(number))
@@ -440,6 +462,7 @@ async def test_a_contract_verifies_ten_years_on_without_network_when_it_was_rene
     ten_years_on = NOW + 10 * YEAR_US
     offline = replace(office.world.trust, tsa_url="http://127.0.0.1:1/none")
     office.world.doors.ocsp = office.world.doors.crl = office.world.doors.tsa = None
+    monkeypatch.setattr(socket.socket, "connect", _no_network)
     renewed = (target / "contract.pdf").read_bytes()
     verdict = await verify(renewed, offline, ten_years_on)
     assert (verdict.outcome, verdict.findings) == (Outcome.VALID, ())
@@ -455,6 +478,10 @@ async def test_a_contract_verifies_ten_years_on_without_network_when_it_was_rene
     assert revisions == [
         "04-prepare.pdf", "05-sign-buyer.pdf", "06-sign-seller.pdf", "10-renew.pdf", "11-renew.pdf"
     ]  # fmt: skip
+
+
+def _no_network(*_: object) -> None:
+    raise AssertionError("verifying asked the network")
 
 
 def _sums_agree(folder: Path) -> bool:
