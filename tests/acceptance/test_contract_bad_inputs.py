@@ -195,7 +195,7 @@ class Judged:
 
 NO_TRUST = "pdfsig is run without certificates: it judges digest and signature, not who signed"
 NO_DIFF = "pdfsig says 'not total document signed' and leaves it to the reader what came after"
-NO_RULE = "pdfsig does not know which fields a contract needs"
+NO_RULE = "pdfsig does not know what was prepared, who must sign which field, how, and with what evidence"
 FILES = [
     Judged("both signed, B-LT and B-LTA", files.complete, Outcome.VALID),
     Judged("both signed, archive time-stamp renewed", files.complete_renewed, Outcome.VALID),
@@ -209,6 +209,28 @@ FILES = [
     Judged("no evidence in the file", files.honest, Outcome.INVALID, NO_RULE),
     Judged("not a PDF", files.no_pdf, Outcome.UNREADABLE),
     Judged("unsigned", files.unsigned, Outcome.INVALID),
+    Judged("encrypted", files.encrypted, Outcome.UNREADABLE),
+    Judged("truncated", files.truncated, Outcome.UNREADABLE),
+    Judged("one bit of the page changed", files.flipped_byte, Outcome.INVALID),
+    Judged("another document", files.another_document, Outcome.INVALID, NO_RULE),
+    Judged("edited, then signed", files.edited_then_signed, Outcome.INVALID, NO_RULE),
+    Judged("edited inside the signing revision", files.edited_in_the_signing_revision, Outcome.INVALID, NO_RULE),
+    Judged("rewritten by another program", files.rewritten, Outcome.INVALID, NO_RULE),
+    Judged("signed in the seller's field", files.sellers_field, Outcome.INVALID, NO_RULE),
+    Judged("both fields by one person, no evidence", files.signed_twice, Outcome.INDETERMINATE, NO_TRUST),
+    Judged("certificate expired", files.expired, Outcome.INVALID, NO_TRUST),
+    Judged("certificate not yet valid", files.not_yet_valid, Outcome.INVALID, NO_TRUST),
+    Judged("certificate revoked", files.revoked, Outcome.INVALID, NO_TRUST),
+    Judged("certificate for another usage", files.wrong_usage, Outcome.INVALID, NO_TRUST),
+    Judged("another identity number", files.another_identity, Outcome.INVALID, NO_TRUST),
+    Judged("another name", files.another_name, Outcome.INVALID, NO_TRUST),
+    Judged("updated after signing", files.updated_after_signing, Outcome.INVALID, NO_DIFF),
+    Judged("hidden layers before signing", files.layers_before_signing, Outcome.INVALID, NO_RULE),
+    Judged("hidden layers swapped after signing", files.layers_after_signing, Outcome.INVALID, NO_DIFF),
+    Judged("signature not PAdES", files.not_pades, Outcome.INVALID, NO_RULE),
+    Judged("RSA with PKCS#1 v1.5", _weak, Outcome.INVALID, NO_RULE),
+    Judged("RSA-PSS, the buyer alone", _rsa_pss, Outcome.INVALID, NO_RULE),
+    Judged("locked against the seller", files.locked, Outcome.INVALID, NO_RULE),
 ]
 
 
