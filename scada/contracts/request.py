@@ -6,7 +6,7 @@ Knows states, actions and the facts each action must bring. Does not sign, store
     allowed(request, action) → '' or the sentence that refuses it
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -223,8 +223,3 @@ def _missing(event: ContractEvent) -> str:
     if event.action in NEEDS_DOCUMENT and not event.document_sha256:
         absent.append("document")
     return f"{event.action} lacks {', '.join(absent)}" if absent else ""
-
-
-def actions_from(kind: RequestKind, state: State) -> Iterable[Action]:
-    """The actions that change a state, for help texts and drawings."""
-    return (action for (before, action) in TRANSITIONS[kind] if before is state)

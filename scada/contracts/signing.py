@@ -15,7 +15,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from asn1crypto import x509
 from pyhanko.pdf_utils.content import RawContent
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
@@ -151,12 +150,6 @@ async def renew(pdf: bytes, trust: Trust, clock: Clock) -> bytes:
                 embed_roots=False,
             )
     return _bytes(out)
-
-
-def last_timestamp(pdf: bytes) -> x509.Certificate | None:
-    """The certificate of the last archive time-stamp, or None."""
-    stamps = PdfFileReader(io.BytesIO(pdf)).embedded_timestamp_signatures
-    return stamps[-1].signer_cert if stamps else None
 
 
 async def _stamp(

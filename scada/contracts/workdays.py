@@ -78,10 +78,6 @@ class Deadline:
         doubts = f" (provisional: {', '.join(self.unconfirmed)} not confirmed)" if self.unconfirmed else ""
         return f"{self.day}{doubts}"
 
-    def passed(self, now: int) -> bool:
-        """True when that day is over in Vietnam."""
-        return local_day(now) > self.day
-
 
 def utc(time: int) -> datetime:
     """Aware UTC time of ``time`` (µs since 1970 UTC)."""
