@@ -26,26 +26,32 @@ POSTGRES_EPOCH = 946_684_800_000_000
 """2000-01-01 00:00 UTC in µs since 1970: where timestamptz counts from."""
 
 _INSTANTS = ("time", "received_at", "taken_at")
-"""Columns that are instants."""
+"""Columns that are instants, unless a layout names others."""
 
 Rows = NDArray[np.void]
 
 
 @dataclass(frozen=True)
 class CopyLayout:
-    """How rows of one dtype stand in a COPY stream: ``columns`` in stream order, ``wire`` the packed row."""
+    """How rows of one dtype stand in a COPY stream: ``columns`` in stream order, ``wire`` the packed row.
+
+    instants: the columns that are µs since 1970 here and since 2000 there.
+    """
 
     rows: np.dtype[np.void]
     columns: tuple[str, ...]
     wire: np.dtype[np.void]
+    instants: tuple[str, ...] = _INSTANTS
 
 
-def copy_layout(rows: np.dtype[np.void], columns: tuple[tuple[str, str], ...]) -> CopyLayout:
+def copy_layout(
+    rows: np.dtype[np.void], columns: tuple[tuple[str, str], ...], *, instants: tuple[str, ...] = _INSTANTS
+) -> CopyLayout:
     """The layout for ``columns``, pairs of field name and big-endian wire type such as ``('meter', '>i4')``."""
     wire: list[tuple[str, str]] = [("field_count", ">i2")]
     for name, wire_type in columns:
         wire += [(f"{name}_length", ">i4"), (name, wire_type)]
-    return CopyLayout(rows, tuple(name for name, _ in columns), np.dtype(wire))
+    return CopyLayout(rows, tuple(name for name, _ in columns), np.dtype(wire), instants)
 
 
 SAMPLE_COPY = copy_layout(
@@ -123,7 +129,7 @@ def encode(rows: Rows, layout: CopyLayout) -> bytearray:
     wire: NDArray[Any] = np.frombuffer(stream, layout.wire, len(rows), len(PGCOPY_HEADER))
     wire.view(np.uint8).reshape(len(rows), layout.wire.itemsize)[:] = np.frombuffer(template.tobytes(), np.uint8)
     for name in layout.columns:
-        wire[name] = rows[name] - POSTGRES_EPOCH if name in _INSTANTS else rows[name]
+        wire[name] = rows[name] - POSTGRES_EPOCH if name in layout.instants else rows[name]
     return stream
 
 
@@ -143,5 +149,5 @@ def decode(stream: bytes | bytearray, layout: CopyLayout) -> Rows:
         raise ValueError("rows of another layout, or a null")
     rows = np.empty(len(wire), dtype=layout.rows)
     for name in layout.columns:
-        rows[name] = wire[name] + POSTGRES_EPOCH if name in _INSTANTS else wire[name]
+        rows[name] = wire[name] + POSTGRES_EPOCH if name in layout.instants else wire[name]
     return rows

@@ -1,35 +1,46 @@
-"""The gap ledger's store: what is expected, what is there, and the entries themselves.
+"""The gap ledger's store: its entries in blocks, read and written in bulk, and how far was looked.
 
-Knows the queries. What is missing and what becomes of it is decided by whoever asks. Every method raises
-StoreUnavailable; times are µs since 1970 UTC.
+Knows the queries. What is missing and what becomes of it is decided by whoever asks. Every method is one transaction
+and raises StoreUnavailable; times are µs since 1970 UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 
-from historian.connection import Connection, DatabaseLink
+from historian.connection import DatabaseLink
 from historian.copyformat import copy_layout, decode
 from historian.instants import instant, microseconds
 from historian.queries import query
-from scada.model.gap import EXPECTED, GAP, METER_TIME, ExpectedArray, GapArray, GapCause, GapState, MeterTimeArray
+from scada.model.gap import GAP, GapArray, GapState
 
 LEDGER_LIMIT_S = 300.0
-"""Looking through a day of 9.6 million readings takes about 3 s."""
+"""The longest transaction enters what a whole fleet lacks: a few seconds."""
 
 OPEN = (GapState.MISSING, GapState.REQUESTED)
 ALL = tuple(GapState)
-GAPS_AT_ONCE = 200_000
-METERS_AT_ONCE = 20_000
-FOREVER = 4_102_444_800_000_000
-"""2100-01-01: the end of an installation without end."""
+GAPS_AT_ONCE = 20_000
+"""One block: a second of work, with what follows from it. Whoever is told to stop stops between two."""
 
-_TIMES = copy_layout(METER_TIME, (("time", ">i8"), ("meter", ">i4")))
+_GAP_COPY = copy_layout(
+    GAP,
+    (
+        ("id", ">i8"),
+        ("meter", ">i4"),
+        ("first", ">i8"),
+        ("last", ">i8"),
+        ("state", ">i2"),
+        ("cause", ">i2"),
+        ("attempts", ">i2"),
+        ("next_try", ">i8"),
+    ),
+    instants=("first", "last", "next_try"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +63,6 @@ class MeterPlace:
     concentrator: str
 
 
-@dataclass(frozen=True, slots=True)
-class GapFigures:
-    """Gaps of one state and cause."""
-
-    state: GapState
-    cause: GapCause
-    gaps: int
-    intervals: int
-    meters: int
-    first: int
-    last: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class GapLine:
-    """One gap, or the same gap of many meters behind one silent concentrator (then ``serial`` is None)."""
-
-    unit: str
-    concentrator: str
-    serial: int | None
-    meters: int
-    first: int
-    last: int
-    state: GapState
-    cause: GapCause
-    attempts: int
-    next_try: int
-    intervals: int
-
-
 class GapStore:
     """The ledger for intervals of one length, ``period_s``."""
 
@@ -96,155 +76,70 @@ class GapStore:
             row = connection.execute(query("gap_watch"), {"period_s": self._period_s}).fetchone()
         return None if row is None else Watch(*(microseconds(each) for each in row))
 
-    def earliest_reading(self, since: int) -> int | None:
-        """The time of the oldest reading not before ``since``."""
+    def add(self, gaps: GapArray, watch: Watch, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Enter new gaps and note how far was looked, both or, when told to stop meanwhile, neither; whether it was."""
+        stopped = False
         with self._link.transaction() as connection:
-            row = connection.execute(query("earliest_reading"), {"since": instant(since)}).fetchone()
-        return None if row is None or row[0] is None else microseconds(row[0])
-
-    def installations(self, since: int, until: int) -> tuple[ExpectedArray, NDArray[np.int64]]:
-        """Meters installed at some time of (since, until), dtype EXPECTED by id, and when each was registered."""
-        about = {"since": instant(since), "until": instant(until)}
-        with self._link.transaction() as connection:
-            rows = connection.execute(query("installations"), about).fetchall()
-        expected = np.array(
-            [(meter, group, microseconds(start), _end(end)) for meter, group, start, end, _ in rows], dtype=EXPECTED
-        )
-        return expected, np.array([microseconds(row[4]) for row in rows], dtype=np.int64)
-
-    def on_time(self, after: int, until: int) -> Mapping[int, int]:
-        """Readings in (after, until] per meter whose time is exactly the end of an interval."""
-        about = {"since": instant(after), "until": instant(until), "period": timedelta(seconds=self._period_s)}
-        with self._link.transaction() as connection:
-            return dict(connection.execute(query("count_on_time"), about).fetchall())
-
-    def reading_times(self, meters: NDArray[np.int32], first: int, last: int) -> MeterTimeArray:
-        """Times of the readings of some meters in [first, last]; dtype METER_TIME."""
-        parts = [np.empty(0, dtype=METER_TIME)]
-        about: dict[str, Any] = {"since": instant(first), "until": instant(last)}
-        with self._link.transaction() as connection, connection.cursor() as cursor:
-            for start in range(0, len(meters), METERS_AT_ONCE):
-                about["meters"] = meters[start : start + METERS_AT_ONCE].tolist()
-                with cursor.copy(query("reading_times"), about) as copy:
-                    parts.append(decode(b"".join(copy), _TIMES))
-        return np.concatenate(parts)
-
-    def without_supply(self, meters: NDArray[np.int32], until: int) -> NDArray[np.int32]:
-        """Those of some meters whose last word before ``until`` was that their supply is gone; 60 days back."""
-        about = {
-            "meters": meters.tolist(),
-            "until": instant(until),
-            "since": instant(until - 60 * 86_400_000_000),
-        }
-        with self._link.transaction() as connection:
-            rows = connection.execute(query("last_power_words"), about).fetchall()
-        return np.array([meter for meter, code in rows if code != 2], dtype=np.int32)
-
-    def add(self, gaps: GapArray, watch: Watch) -> None:
-        """Enter new gaps and note how far was looked, both or neither."""
-        with self._link.transaction() as connection:
-            _many(connection, "insert_gap", [self._row(gap, watch.scanned_at) for gap in gaps.tolist()])
-            about = {
+            for start in range(0, len(gaps), GAPS_AT_ONCE):
+                if stopping():
+                    stopped = True
+                    raise psycopg.Rollback
+                block = gaps[start : start + GAPS_AT_ONCE]
+                columns = _columns(block, "meter", "first", "last", "state", "cause", "attempts", "next_try")
+                about = {"period_s": self._period_s, "now": instant(watch.scanned_at), **columns}
+                connection.execute(query("insert_gaps"), about)
+            checked = {
                 "period_s": self._period_s,
                 "watched_since": instant(watch.since),
                 "checked_until": instant(watch.until),
                 "scanned_at": instant(watch.scanned_at),
             }
-            connection.execute(query("set_gap_watch"), about)
+            connection.execute(query("set_gap_watch"), checked)
+        return not stopped
 
-    def open_gaps(self, states: Sequence[GapState] = OPEN, *, since: int = 0) -> GapArray:
-        """Gaps in some states whose last interval ended not before ``since``; dtype GAP, at most GAPS_AT_ONCE."""
-        about = {
-            "period_s": self._period_s,
-            "states": [int(each) for each in states],
-            "since": instant(since),
-            "limit": GAPS_AT_ONCE,
-        }
-        with self._link.transaction() as connection:
-            rows = connection.execute(query("open_gaps"), about).fetchall()
-        entries = [
-            (number, meter, microseconds(first), microseconds(last), state, cause, attempts, microseconds(next_try))
-            for number, meter, first, last, state, cause, attempts, next_try in rows
-        ]
-        return np.array(entries, dtype=GAP)
+    def open_gaps(self, states: Sequence[GapState] = OPEN, *, since: int = 0, after: int = 0) -> GapArray:
+        """One block of the gaps in some states whose last interval ended not before ``since``; dtype GAP, by id.
+
+        At most GAPS_AT_ONCE, with ids above ``after``. Recovered gaps are not open.
+        """
+        return self._gaps("open_gaps", after=after, states=[int(each) for each in states], since=instant(since))
+
+    def open_gaps_of(self, meters: NDArray[np.int32]) -> GapArray:
+        """The gaps of some meters that wait or are asked for; dtype GAP, by id."""
+        return self._gaps("open_gaps_of", meters=meters.tolist())
+
+    def overdue_gaps(self, now: int, oldest: int) -> GapArray:
+        """One block of the gaps whose request has run out of time or that ended before ``oldest``; dtype GAP."""
+        return self._gaps("overdue_gaps", now=instant(now), oldest=instant(oldest))
+
+    def due_gaps(self, now: int, oldest: int, busy: Sequence[str]) -> GapArray:
+        """One block of the gaps to ask for now, except at ``busy`` places and before ``oldest``; dtype GAP."""
+        return self._gaps("due_gaps", now=instant(now), oldest=instant(oldest), busy=list(busy))
 
     def replace(self, pieces: GapArray, now: int) -> None:
         """Cut gaps into pieces, which bear their id: the first takes the gap's place, the others are as old as it."""
         _, firsts = np.unique(pieces["id"], return_index=True)
         is_first = np.zeros(len(pieces), dtype=np.bool_)
         is_first[firsts] = True
+        names = ("id", "first", "last", "state")
         with self._link.transaction() as connection:
-            _many(connection, "insert_gap_piece", [self._row(piece, now) for piece in pieces[~is_first].tolist()])
-            _many(connection, "shorten_gap", [self._row(piece, now) for piece in pieces[is_first].tolist()])
+            if not is_first.all():
+                connection.execute(
+                    query("insert_gap_pieces"), {"now": instant(now), **_columns(pieces[~is_first], *names)}
+                )
+            connection.execute(query("shorten_gaps"), {"now": instant(now), **_columns(pieces[is_first], *names)})
 
     def update(self, gaps: GapArray, now: int) -> None:
         """Store state, attempts and next try of gaps."""
+        about = {"now": instant(now), **_columns(gaps, "id", "state", "attempts", "next_try")}
         with self._link.transaction() as connection:
-            _many(connection, "update_gap", [self._row(gap, now) for gap in gaps.tolist()])
+            connection.execute(query("update_gaps"), about)
 
     def places(self, meters: NDArray[np.int32]) -> Mapping[int, MeterPlace]:
         """Where some meters are asked, by id."""
         with self._link.transaction() as connection:
             rows = connection.execute(query("meter_places"), {"meters": meters.tolist()}).fetchall()
         return {row[0]: MeterPlace(*row) for row in rows}
-
-    def summary(self, since: int, until: int) -> tuple[GapFigures, ...]:
-        """Gaps that touch (since, until], by state and cause."""
-        about = {"since": instant(since), "until": instant(until)}
-        with self._link.transaction() as connection:
-            rows = connection.execute(query("gap_summary"), about).fetchall()
-        return tuple(
-            GapFigures(
-                GapState(state),
-                GapCause(cause),
-                gaps,
-                intervals,
-                meters,
-                microseconds(first),
-                microseconds(last),
-                tries,
-            )
-            for state, cause, gaps, intervals, meters, first, last, tries in rows
-        )
-
-    def lines(self, since: int, until: int, states: Sequence[GapState], *, limit: int) -> tuple[GapLine, ...]:
-        """Gaps that touch (since, until], those of a silent concentrator together, oldest first."""
-        about = {
-            "since": instant(since),
-            "until": instant(until),
-            "states": [int(each) for each in states],
-            "limit": limit,
-        }
-        with self._link.transaction() as connection:
-            rows = connection.execute(query("gap_list"), about).fetchall()
-        return tuple(
-            GapLine(
-                unit=unit,
-                concentrator=concentrator,
-                serial=serial,
-                meters=meters,
-                first=microseconds(first),
-                last=microseconds(last),
-                state=GapState(state),
-                cause=GapCause(cause),
-                attempts=attempts,
-                next_try=microseconds(next_try),
-                intervals=intervals,
-            )
-            for (
-                unit,
-                concentrator,
-                serial,
-                meters,
-                first,
-                last,
-                state,
-                cause,
-                attempts,
-                next_try,
-                intervals,
-            ) in rows
-        )
 
     def forget_recovered(self, before: int) -> int:
         """Let recovered gaps go whose last interval ended before ``before``; how many."""
@@ -255,20 +150,14 @@ class GapStore:
         """Give the connection back."""
         self._link.close()
 
-    def _row(self, gap: tuple[Any, ...], now: int) -> Mapping[str, object]:
-        number, meter, first, last, state, cause, attempts, next_try = gap
-        return {
-            "id": number,
-            "meter": meter,
-            "first": instant(first),
-            "last": instant(last),
-            "period_s": self._period_s,
-            "state": state,
-            "cause": cause,
-            "attempts": attempts,
-            "next_try": instant(next_try),
-            "now": instant(now),
-        }
+    def _gaps(self, name: str, **about: Any) -> GapArray:
+        about |= {"period_s": self._period_s, "limit": GAPS_AT_ONCE}
+        with (
+            self._link.transaction() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(query(name), about) as copy,
+        ):
+            return decode(b"".join(copy), _GAP_COPY)
 
     def __enter__(self) -> Self:
         return self
@@ -279,10 +168,5 @@ class GapStore:
         self.close()
 
 
-def _many(connection: Connection, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(query(name), rows)
-
-
-def _end(moment: datetime) -> int:
-    return min(microseconds(moment), FOREVER)
+def _columns(gaps: GapArray, *names: str) -> dict[str, list[int]]:
+    return {name: gaps[name].tolist() for name in names}

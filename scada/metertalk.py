@@ -10,6 +10,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from historian.deliveries import Deliveries
 from historian.gaps import OPEN, GapStore
 from historian.lease import Lease
 from historian.readmission import WaitingRoom
@@ -21,6 +22,7 @@ from meters.requester import Requester, RequesterStats
 from meters.requestqueue import MeterRequest, Priority, Result
 from scada.chasing import ChaseTotals, GapChaser, policy_of
 from scada.config import HeadEndConfig
+from scada.gapfinding import GapFinder
 from scada.model.errors import StoreError
 from scada.model.gap import GapState
 from scada.model.ports import Clock
@@ -39,10 +41,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MeterTalkStats:
-    """``active``: this process speaks to the meters; else another does."""
+    """``active``: this process speaks to the meters; else another does. ``gaps_found``: since the start."""
 
     active: bool
     requester: RequesterStats
+    gaps_found: int
     gaps: ChaseTotals
     last_error: str
 
@@ -54,19 +57,22 @@ class MeterTalk:
         self._config = config
         self._clock = clock
         self._lease = Lease(dsn, LEASE)
+        self._stop = threading.Event()
         self._gap_store = GapStore(dsn, period_s=config.capture_period_s)
-        self._chaser = GapChaser(self._gap_store, policy_of(config))
+        self._deliveries = Deliveries(dsn, period_s=config.capture_period_s)
+        about = (self._gap_store, self._deliveries, policy_of(config), self._stop.is_set)
+        self._finder = GapFinder(*about)
+        self._chaser = GapChaser(*about)
         self._requests = MeterRequests(dsn)
         self._room = WaitingRoom(dsn)
         self._store = HistorianStore(dsn, worker=f"{config.client_id}-readmission", clock=clock)
         self._readmission = Readmission(self._room, self._store, config, clock)
         self._requester = Requester(broker, f"{config.client_id}-requests", clock)
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter talk")
         self._active = False
         self._last_error = ""
         self._ended: list[Result] = []
-        self._look_at = self._find_at = 0
+        self._look_at = self._find_at = self._found = 0
         self._asked: set[str] = set()
 
     def start(self) -> None:
@@ -75,16 +81,16 @@ class MeterTalk:
         self._thread.start()
 
     def stop(self) -> None:
-        """Note what has ended and leave."""
+        """Leave as soon as what is under way is stored: a block of gaps at most, however many there are."""
         self._stop.set()
         self._thread.join()
         self._requester.stop()
-        for each in (self._gap_store, self._requests, self._room, self._store):
+        for each in (self._gap_store, self._deliveries, self._requests, self._room, self._store):
             each.close()
 
     def stats(self) -> MeterTalkStats:
         """The state of this moment. Any thread."""
-        return MeterTalkStats(self._active, self._requester.stats(), self._chaser.totals, self._last_error)
+        return MeterTalkStats(self._active, self._requester.stats(), self._found, self._chaser.totals, self._last_error)
 
     def _run(self) -> None:
         with self._lease:
@@ -123,7 +129,7 @@ class MeterTalk:
         if now >= self._find_at:
             self._find_at = now + round(min(self._config.capture_period_s, FIND_MAX_S) * 1e6)
             self._readmission.look()
-            self._chaser.find(now)
+            self._found += self._finder.find(now)
             self._chaser.close_arrived((GapState.NO_DATA, GapState.PERMANENT), now)
         self._chaser.close_arrived(OPEN, now)
         self._chaser.expire(now)
@@ -134,14 +140,14 @@ class MeterTalk:
     def _note_ended(self, now: int) -> None:
         if not self._ended:
             return
-        gaps = [each for each in self._ended if each.request.priority is Priority.GAP]
-        self._asked.difference_update(each.request.place for each in gaps)
-        self._chaser.note(gaps, now)
         others = [each for each in self._ended if each.request.priority is not Priority.GAP]
         if others:
             self._requests.end(
                 [(int(each.request.reference), each.ending.value, each.why, _plain(each.answer)) for each in others]
             )
+        gaps = [each for each in self._ended if each.request.priority is Priority.GAP]
+        self._asked.difference_update(each.request.place for each in gaps)
+        self._chaser.note(gaps, now)
         self._ended = []
 
 

@@ -15,61 +15,113 @@ VALUES (%(period_s)s, %(watched_since)s, %(checked_until)s, %(scanned_at)s)
 ON CONFLICT (period_s) DO UPDATE SET checked_until = excluded.checked_until, scanned_at = excluded.scanned_at;
 
 -- name: installations
--- Who should have delivered in a span; concentrators numbered, −1 for a meter with its own modem.
-SELECT id, CASE WHEN concentrator = '' THEN -1 ELSE dense_rank() OVER (ORDER BY unit, concentrator)::int4 END,
-    installed_at, coalesce(removed_at, '2100-01-01 00:00+00'), registered_at
-FROM meter
-WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s
-ORDER BY id;
+-- Who should have delivered in a span; concentrators numbered, −1 for a meter with its own modem. As in EXPECTED_COPY.
+COPY (
+    SELECT id, CASE WHEN concentrator = '' THEN -1 ELSE dense_rank() OVER (ORDER BY unit, concentrator)::int4 END,
+        installed_at, coalesce(removed_at, '2100-01-01 00:00+00'), registered_at
+    FROM meter
+    WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s
+    ORDER BY id
+) TO STDOUT (FORMAT binary);
 
 -- name: count_on_time
 -- Readings per meter whose time is exactly an interval's end: at most one for each, so a full count is a full profile.
-SELECT meter, count(*) FROM reading
-WHERE time > %(since)s AND time <= %(until)s AND time = date_bin(%(period)s, time, '1970-01-01 00:00+00')
-GROUP BY meter;
+COPY (
+    SELECT meter, count(*) FROM reading
+    WHERE time > %(since)s AND time <= %(until)s AND time = date_bin(%(period)s, time, '1970-01-01 00:00+00')
+    GROUP BY meter ORDER BY meter
+) TO STDOUT (FORMAT binary);
 
 -- name: reading_times
--- Which readings some meters have in a span.
+-- Which readings some meters have in a short span. "+ 0" makes the list a hashed filter on a scan of the span: without
+-- statistics of a fresh day the planner else looks the whole span through once for every meter of the list.
 COPY (
     SELECT time, meter FROM reading
-    WHERE time >= %(since)s AND time <= %(until)s AND meter = ANY(%(meters)s)
+    WHERE time >= %(since)s AND time <= %(until)s AND meter + 0 = ANY(%(meters)s::int4[])
+) TO STDOUT (FORMAT binary);
+
+-- name: reading_times_of_few
+-- Which readings a few meters have in a span of closed days, whose index begins with the meter.
+COPY (
+    SELECT time, meter FROM reading
+    WHERE time >= %(since)s AND time <= %(until)s AND meter = ANY(%(meters)s::int4[])
 ) TO STDOUT (FORMAT binary);
 
 -- name: last_power_words
 -- The last power failure, last gasp or return of each meter before an instant.
 SELECT DISTINCT ON (meter) meter, code FROM meter_event
-WHERE meter = ANY(%(meters)s) AND code IN (1, 2, 99) AND time <= %(until)s AND time > %(since)s
+WHERE meter = ANY(%(meters)s::int4[]) AND code IN (1, 2, 99) AND time <= %(until)s AND time > %(since)s
 ORDER BY meter, time DESC, code;
 
--- name: insert_gap
--- One new entry of the ledger.
+-- name: insert_gaps
+-- New entries of the ledger.
 INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at)
-VALUES (%(meter)s, %(first)s, %(last)s, %(period_s)s, %(state)s, %(cause)s, %(attempts)s, %(next_try)s, %(now)s)
+SELECT meter, timestamptz 'epoch' + first * interval '1 us', timestamptz 'epoch' + last * interval '1 us',
+    %(period_s)s, state, cause, attempts, timestamptz 'epoch' + next_try * interval '1 us', %(now)s
+FROM unnest(%(meter)s::int4[], %(first)s::int8[], %(last)s::int8[], %(state)s::int2[], %(cause)s::int2[],
+    %(attempts)s::int2[], %(next_try)s::int8[]) AS n (meter, first, last, state, cause, attempts, next_try)
 ON CONFLICT (meter, period_s, first_end) DO NOTHING;
 
--- name: insert_gap_piece
--- One piece of a gap that is cut; it is as old as the whole.
+-- name: insert_gap_pieces
+-- Pieces of gaps that are cut; they are as old as the whole.
 INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at, changed_at)
-SELECT meter, %(first)s, %(last)s, period_s, %(state)s, cause, attempts, next_try, detected_at, %(now)s
-FROM gap WHERE id = %(id)s;
+SELECT g.meter, timestamptz 'epoch' + n.first * interval '1 us', timestamptz 'epoch' + n.last * interval '1 us',
+    g.period_s, n.state, g.cause, g.attempts, g.next_try, g.detected_at, %(now)s
+FROM unnest(%(id)s::int8[], %(first)s::int8[], %(last)s::int8[], %(state)s::int2[]) AS n (id, first, last, state)
+JOIN gap g ON g.id = n.id;
 
--- name: shorten_gap
--- The first piece of a gap that is cut.
-UPDATE gap SET first_end = %(first)s, last_end = %(last)s, state = %(state)s, changed_at = %(now)s WHERE id = %(id)s;
+-- name: shorten_gaps
+-- The first pieces of gaps that are cut.
+UPDATE gap g SET first_end = timestamptz 'epoch' + n.first * interval '1 us',
+    last_end = timestamptz 'epoch' + n.last * interval '1 us', state = n.state, changed_at = %(now)s
+FROM unnest(%(id)s::int8[], %(first)s::int8[], %(last)s::int8[], %(state)s::int2[]) AS n (id, first, last, state)
+WHERE g.id = n.id;
 
--- name: update_gap
--- A gap in another state, or asked for once more.
-UPDATE gap SET state = %(state)s, attempts = %(attempts)s, next_try = %(next_try)s, changed_at = %(now)s
-WHERE id = %(id)s;
+-- name: update_gaps
+-- Gaps in another state, or asked for once more.
+UPDATE gap g SET state = n.state, attempts = n.attempts,
+    next_try = timestamptz 'epoch' + n.next_try * interval '1 us', changed_at = %(now)s
+FROM unnest(%(id)s::int8[], %(state)s::int2[], %(attempts)s::int2[], %(next_try)s::int8[])
+    AS n (id, state, attempts, next_try)
+WHERE g.id = n.id;
 
 -- name: open_gaps
--- Gaps that are not recovered and not older than an instant.
-SELECT id, meter, first_end, last_end, state, cause, attempts, next_try FROM gap
-WHERE period_s = %(period_s)s AND state = ANY(%(states)s) AND last_end >= %(since)s ORDER BY id LIMIT %(limit)s;
+-- Gaps that are not recovered and not older than an instant, in the order they were found. As in GAP_COPY.
+COPY (
+    SELECT id, meter, first_end, last_end, state, cause, attempts, next_try FROM gap
+    WHERE period_s = %(period_s)s AND id > %(after)s AND state <> 3 AND state = ANY(%(states)s) AND last_end >= %(since)s
+    ORDER BY id LIMIT %(limit)s
+) TO STDOUT (FORMAT binary);
+
+-- name: open_gaps_of
+-- Gaps of some meters that wait or are asked for. As in GAP_COPY.
+COPY (
+    SELECT id, meter, first_end, last_end, state, cause, attempts, next_try FROM gap
+    WHERE period_s = %(period_s)s AND meter = ANY(%(meters)s::int4[]) AND state IN (1, 2) ORDER BY id
+) TO STDOUT (FORMAT binary);
+
+-- name: overdue_gaps
+-- Gaps whose request has run out of time, or whose meter's memory has. As in GAP_COPY.
+COPY (
+    SELECT id, meter, first_end, last_end, state, cause, attempts, next_try FROM gap
+    WHERE period_s = %(period_s)s AND state <> 3
+        AND (state = 2 AND next_try <= %(now)s OR state IN (1, 2) AND last_end < %(oldest)s)
+    ORDER BY id LIMIT %(limit)s
+) TO STDOUT (FORMAT binary);
+
+-- name: due_gaps
+-- Gaps to be asked for now, those waiting longest first, of places that have nothing under way. As in GAP_COPY.
+COPY (
+    SELECT g.id, g.meter, g.first_end, g.last_end, g.state, g.cause, g.attempts, g.next_try
+    FROM gap g JOIN meter m ON m.id = g.meter
+    WHERE g.period_s = %(period_s)s AND g.state = 1 AND g.next_try <= %(now)s AND g.last_end >= %(oldest)s
+        AND coalesce(nullif(m.concentrator, ''), m.serial::text) <> ALL(%(busy)s)
+    ORDER BY g.next_try, g.id LIMIT %(limit)s
+) TO STDOUT (FORMAT binary);
 
 -- name: meter_places
 -- Where to ask for some meters.
-SELECT id, serial, metering_point, unit, concentrator FROM meter WHERE id = ANY(%(meters)s);
+SELECT id, serial, metering_point, unit, concentrator FROM meter WHERE id = ANY(%(meters)s::int4[]);
 
 -- name: gap_summary
 -- Gaps and intervals by state and cause, and what they concern.

@@ -13,7 +13,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from historian.gaps import ALL, GapFigures, GapLine, GapStore
+from historian.gapreport import GapFigures, GapLine, GapReport
+from historian.gaps import ALL, GapStore
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.commands.duration import seconds_of
@@ -42,8 +43,9 @@ def gaps(
         period_s = config.head_end.capture_period_s
         with GapStore(dsn, period_s=period_s, application="scada meters gaps") as store:
             watch = store.watch()
-            figures = store.summary(*span)
-            lines = store.lines(*span, ALL if recovered else UNSETTLED, limit=limit)
+        with GapReport(dsn) as report:
+            figures = report.summary(*span)
+            lines = report.lines(*span, ALL if recovered else UNSETTLED, limit=limit)
     if as_json:
         body = {
             "watch": None if watch is None else asdict(watch),

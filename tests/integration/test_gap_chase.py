@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from historian.gapreport import GapReport
 from historian.gaps import ALL, GapStore
 from historian.registry import import_meters
 from historian.requests import MeterRequests
@@ -117,13 +118,13 @@ def test_every_missing_interval_is_explained_and_after_recovery_stored_is_expect
     )
     field.start()
     first_end = field.truth().first_end
-    with GapStore(database, period_s=PERIOD_S) as ledger:
-        until(lambda: sum(each.gaps for each in ledger.summary(0, now_us())) > 3 * 180, "the dead are noticed")
+    with GapStore(database, period_s=PERIOD_S) as ledger, GapReport(database) as report:
+        until(lambda: sum(each.gaps for each in report.summary(0, now_us())) > 3 * 180, "the dead are noticed")
         explained(ledger, database, first_end)
         last = now_us() // PERIOD * PERIOD
         until(lambda: (ledger.watch() or NEVER).until >= last, "all intervals so far are looked at")
         until(lambda: not [g for g in ledger.open_gaps() if g["first"] <= last], "nothing so far is missing")
-        silent = [each for each in ledger.summary(0, last) if each.cause is GapCause.CONCENTRATOR_SILENT]
+        silent = [each for each in report.summary(0, last) if each.cause is GapCause.CONCENTRATOR_SILENT]
     field.stop(drain_s=3.0)
     stored = "SELECT count(*) FROM reading WHERE time <= to_timestamp(%s)"
     assert count(database, stored, last / 1e6) == METERS * ((last - first_end) // PERIOD + 1)
@@ -203,7 +204,7 @@ def test_what_a_meter_says_it_does_not_have_is_never_asked_for_again(
     """The head-end believes meters remember 62 days; this one remembers 60 and says so."""
     field = publisher(fleet, endpoints)
     field.start()
-    with GapStore(database, period_s=PERIOD_S) as ledger:
+    with GapStore(database, period_s=PERIOD_S) as ledger, GapReport(database) as report:
         until(lambda: ledger.watch() is not None, "the ledger looks")
         forgotten = (now_us() - 61 * 86_400_000_000) // PERIOD * PERIOD
         insert = (
@@ -213,7 +214,7 @@ def test_what_a_meter_says_it_does_not_have_is_never_asked_for_again(
         )
         count(database, insert, forgotten / 1e6, forgotten / 1e6)
         until(lambda: len(ledger.open_gaps((GapState.NO_DATA,))) == 1, "the meter has said so")
-        lines = ledger.lines(0, now_us(), ALL, limit=10)
+        lines = report.lines(0, now_us(), ALL, limit=10)
     field.stop(drain_s=3.0)
     assert (lines[0].first, lines[0].state, lines[0].attempts) == (forgotten, GapState.NO_DATA, 1)
     assert head_end.stats().gaps.without_data == 1

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from historian.gaps import GapFigures
+from historian.gapreport import GapFigures
 from historian.requests import FORGOTTEN_AFTER_US, RequestEnding
 from meters.request import RequestKind
 from meters.requestqueue import Priority

@@ -1,0 +1,167 @@
+"""A ledger of several hundred thousand gaps: gone through in blocks, stopped between two of them, nothing half done."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from historian import gaps
+from historian.deliveries import Deliveries
+from historian.gaps import GAPS_AT_ONCE, OPEN, GapStore
+from meters.gaps import GapPolicy
+from scada import gapfinding
+from scada.chasing import BLOCKS_A_ROUND, GapChaser
+from scada.gapfinding import GapFinder
+from scada.model.errors import StoreUnavailable
+from scada.model.gap import GapState
+
+pytestmark = pytest.mark.integration
+
+METERS = 100_000
+GAPS = 2 * METERS
+PERIOD_S = 60
+PERIOD = PERIOD_S * 1_000_000
+BEGIN = 1_767_225_600_000_000
+"""2026-01-01 00:00 UTC, the first interval's end."""
+
+POLICY = GapPolicy(period=PERIOD, grace=PERIOD, per_request=3)
+NOW = BEGIN + 40 * PERIOD
+ROUND = BLOCKS_A_ROUND * GAPS_AT_ONCE
+
+
+def test_a_large_ledger_is_gone_through_a_bounded_part_at_a_time_and_a_stop_is_heeded_between_blocks(
+    database: str,
+) -> None:
+    fleet(database, METERS)
+    lacking(database, GAPS)
+    stopping = StopsAfter(10**9)
+    with gap_tools(database, stopping) as (_, __, chaser):
+        asked = [chaser.requests(NOW, ())]
+        assert states(database) == {GapState.MISSING: GAPS - ROUND, GapState.REQUESTED: ROUND}
+        for _ in range(2):
+            asked.append(chaser.requests(NOW, sorted({each.place for part in asked for each in part})))
+        assert [len(part) for part in asked] == [ROUND, METERS - ROUND, 0], "then each has one under way"
+
+        read(database, 1)
+        assert [chaser.close_arrived(OPEN, NOW) for _ in range(3)] == [ROUND, METERS - ROUND, 0]
+
+        later = NOW + 2 * POLICY.answer_limit
+        stopping.blocks = 1
+        assert len(chaser.requests(later, ())) == GAPS_AT_ONCE, "the stop is heeded after one block"
+        before = states(database)
+        much_later = later + 2 * POLICY.answer_limit
+        chaser.expire(much_later)
+        assert (chaser.requests(much_later, ()), chaser.close_arrived(OPEN, much_later)) == ((), 0)
+        assert states(database) == before, "once stopped, no step does anything"
+
+        stopping.blocks = 10**9
+        chaser.expire(much_later)
+        assert states(database) == {GapState.MISSING: METERS, GapState.RECOVERED: METERS}
+        read(database, 3)
+        assert sum(chaser.close_arrived(OPEN, NOW) for _ in range(4)) == METERS, "it begins again at the first"
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 5])
+def test_a_search_that_is_stopped_has_entered_nothing_and_finds_the_same_next_time(
+    database: str, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked five times: before the search, before two blocks of meters, before two blocks of gaps."""
+    monkeypatch.setattr(gapfinding, "METERS_AT_ONCE", 100)
+    monkeypatch.setattr(gaps, "GAPS_AT_ONCE", 100)
+    fleet(database, 200)
+    read(database, 0)
+    stopping = StopsAfter(blocks - 1)
+    with gap_tools(database, stopping) as (store, finder, _):
+        assert (finder.find(BEGIN + 5 * PERIOD), store.watch(), states(database)) == (0, None, {})
+        stopping.blocks = 5
+        assert (finder.find(BEGIN + 5 * PERIOD), states(database)) == (200, {GapState.MISSING: 200})
+
+
+def test_who_is_registered_late_owes_all_that_was_watched_even_if_the_database_was_away_meanwhile(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet(database, 2)
+    for interval in range(30):
+        read(database, interval)
+    with gap_tools(database, lambda: False) as (store, finder, _):
+        now = BEGIN + 30 * PERIOD
+        assert finder.find(now) == 0
+        fleet(database, 3)
+        with monkeypatch.context() as away, pytest.raises(StoreUnavailable):
+            away.setattr(store, "add", is_away)
+            finder.find(now)
+        assert finder.find(now) == 4, "29 intervals in stretches of 8"
+        assert sum((int(g["last"]) - int(g["first"])) // PERIOD + 1 for g in store.open_gaps()) == 30
+        assert finder.find(now) == 0
+
+
+def is_away(*_: object) -> bool:
+    raise StoreUnavailable("the server is shut down")
+
+
+class StopsAfter:
+    """Says to stop once it was asked ``blocks`` times."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+
+    def __call__(self) -> bool:
+        self.blocks -= 1
+        return self.blocks < 0
+
+
+class gap_tools:  # noqa: N801  # reads as the with-statement it is used in
+    """Store, finder and chaser of one database, closed together."""
+
+    def __init__(self, dsn: str, stopping: Callable[[], bool]) -> None:
+        self._store = GapStore(dsn, period_s=PERIOD_S)
+        self._deliveries = Deliveries(dsn, period_s=PERIOD_S)
+        self._finder = GapFinder(self._store, self._deliveries, POLICY, stopping)
+        self._chaser = GapChaser(self._store, self._deliveries, POLICY, stopping)
+
+    def __enter__(self) -> tuple[GapStore, GapFinder, GapChaser]:
+        return self._store, self._finder, self._chaser
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+        self._deliveries.close()
+
+
+def fleet(dsn: str, meters: int) -> None:
+    """Meters up to ``meters`` that are not there yet, all with their own modem."""
+    statement = (
+        "INSERT INTO meter "
+        "(serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at) "
+        "SELECT 2600000000 + n, 'P' || n, 'PN01', '', 'TN01/471', 'residential', 1, 6, '2025-01-01Z' "
+        "FROM generate_series((SELECT count(*) FROM meter) + 1, %s) n"
+    )
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement, (meters,))
+
+
+def lacking(dsn: str, count: int) -> None:
+    """Every other interval of every meter is missing: 1, 3, 5, …"""
+    statement = (
+        "INSERT INTO gap (meter, first_end, last_end, period_s, state, cause, attempts, next_try, detected_at) "
+        "SELECT m.id, t, t, %s, 1, 1, 0, t, t FROM generate_series(1, %s, 2) n, "
+        "LATERAL (SELECT to_timestamp(%s + n * %s) AS t) i, (SELECT id FROM meter ORDER BY id) m"
+    )
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement, (PERIOD_S, 2 * count // METERS - 1, BEGIN / 1e6, PERIOD_S))
+
+
+def read(dsn: str, interval: int) -> None:
+    """All meters' readings of one interval."""
+    statement = (
+        "INSERT INTO reading "
+        "(time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method) "
+        "SELECT to_timestamp(%s), 1, 0, 0, id, 1, 2300, 0, 65, 0 FROM meter"
+    )
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement, (BEGIN / 1e6 + interval * PERIOD_S,))
+
+
+def states(dsn: str) -> dict[GapState, int]:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT state, count(*) FROM gap GROUP BY state").fetchall()
+    return {GapState(state): count for state, count in rows}
