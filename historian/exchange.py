@@ -66,7 +66,7 @@ def import_exchanges(dsn: str, path: Path, *, dry_run: bool = False) -> Exchange
 
     Raises StoreUnavailable, or ConfigurationError when the file cannot be read or lacks columns.
     """
-    rows, faults = _read(path)
+    rows, faults = read_exchanges(path)
     done = 0
     link = DatabaseLink(dsn, application="scada exchanges", limit_s=EXCHANGE_LIMIT_S)
     with link, contextlib.suppress(_Undone), link.transaction() as connection:
@@ -111,7 +111,11 @@ def _exchange(connection: Connection, row: Mapping[str, object]) -> str:
     return ""
 
 
-def _read(path: Path) -> tuple[list[tuple[int, Mapping[str, object]]], list[Fault]]:
+def read_exchanges(path: Path) -> tuple[list[tuple[int, Mapping[str, object]]], list[Fault]]:
+    """The usable rows of a list with their lines, and what is wrong with the others.
+
+    Raises ConfigurationError when the file cannot be read or lacks columns.
+    """
     usable: list[tuple[int, Mapping[str, object]]] = []
     faults: list[Fault] = []
     try:

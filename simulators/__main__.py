@@ -61,7 +61,10 @@ TruthOption = Annotated[
     Path | None, typer.Option("--truth-file", help="Written at the end (JSON, CSV beside it): what must be stored.")
 ]
 ScenarioOption = Annotated[
-    str, typer.Option("--scenario", help="What goes wrong: lossy, rough, backlog, or a TOML file.")
+    str, typer.Option("--scenario", help="What goes wrong: lossy, rough, backlog, fieldwork, or a TOML file.")
+]
+ExchangeOption = Annotated[
+    Path | None, typer.Option("--exchange-file", help="Written (CSV) when a scenario exchanges meters.")
 ]
 
 StimuliOption = Annotated[
@@ -182,11 +185,14 @@ def fleet(
     state_file: StateOption = None,
     truth_file: TruthOption = None,
     scenario: ScenarioOption = "",
+    exchange_file: ExchangeOption = None,
 ) -> None:
     """The meters alone."""
 
     async def serve() -> None:
-        plan = FleetPlan(meters, seed, host, port, user, capture_period, truth_file, scenario)
+        plan = FleetPlan(
+            meters, seed, host, port, user, capture_period, truth_file, scenario, exchange_file=exchange_file
+        )
         publisher = make_publisher(plan, load_province(folder), _password(password_file))
         await serve_fleet(plan, publisher, _stop_on_signals(), ready_file, state_file)
 

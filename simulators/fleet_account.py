@@ -39,19 +39,21 @@ class FleetStats:
 
 @dataclass(frozen=True, slots=True)
 class FleetTruth:
-    """What must be in the historian: for each meter every interval from ``first_end`` to its ``last_acknowledged``.
+    """What must be in the historian: for each meter every interval from its first end to its ``last_acknowledged``.
 
-    Times are interval ends, µs UTC, shape (n,); before ``first_end`` = none. Up to ``last_offered`` more may be there.
+    Times are interval ends, µs UTC, shape (n,); before the first = none. Up to ``last_offered`` more may be there.
+    first_end: of the fleet · first_ends: of each meter, later for one that was installed by an exchange.
     """
 
     capture_period_us: int
     first_end: int
     serial: IndexArray
+    first_ends: IndexArray
     last_offered: IndexArray
     last_acknowledged: IndexArray
 
     @property
     def readings(self) -> IndexArray:
         """How many readings of each meter must be in the historian; shape (n,)."""
-        count: IndexArray = np.maximum((self.last_acknowledged - self.first_end) // self.capture_period_us + 1, 0)
+        count: IndexArray = np.maximum((self.last_acknowledged - self.first_ends) // self.capture_period_us + 1, 0)
         return count

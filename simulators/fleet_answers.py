@@ -4,6 +4,7 @@ Knows the meters' side of ``meters.request``. Does not know wire or clock. A met
 reported already; a newer one comes by itself. What left its memory of 60 days, it says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from meters.request import Answered, Asked, ControlState, RequestKind, decode_re
 from meters.topic import DIRECT, read_topic
 from scada.model.reading import EventCode, ReadingArray, no_readings
 from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_exchange import Identities, Installation
 from simulators.fleet_faults import FleetFaults
 from simulators.fleet_messages import FleetMessages, Message, OnRequest
 from simulators.meter_fleet import Fleet, IndexArray
@@ -35,51 +37,66 @@ class FleetAnswers:
     """Answers for one fleet. Owns the state of the disconnect controls and what clocks were set to."""
 
     def __init__(
-        self, fleet: Fleet, energy: FleetEnergy, period_us: int, memory_us: int, clock_off: IndexArray
+        self,
+        fleet: Fleet,
+        energy: FleetEnergy,
+        period_us: int,
+        memory_us: int,
+        clock_off: IndexArray,
+        identities: Identities | None = None,
+        tampered: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         self._fleet = fleet
+        self._identities = identities or Identities(fleet, ())
+        self._tampered = tampered
         self._energy = energy
         self._period_us = period_us
         self._memory_us = memory_us
         self.clock_off_us = clock_off
         self._control: dict[int, ControlState] = {}
 
-    def row_of(self, serial: int) -> int | None:
-        """The row of a meter, None when it is none of this fleet."""
-        place = int(np.searchsorted(self._fleet.serial, serial))
-        return place if place < len(self._fleet) and int(self._fleet.serial[place]) == serial else None
-
     def answer(self, kind: RequestKind, asked: tuple[Asked, ...], acknowledged: IndexArray, now: int) -> Answers:
         """What the asked meters answer. ``acknowledged``: last interval end each meter has delivered, shape (n,).
 
-        A meter that is none of this fleet, or without supply, says nothing.
+        A meter that is none of this fleet, or without supply, says nothing. One that was removed lies in the workshop;
+        its concentrator still has its load profile.
         """
         answers: list[Answered] = []
         wanted: dict[int, list[int]] = {}
         for each in asked:
-            row = self.row_of(each.serial)
-            if row is None or not self._energy.energised(int(self._fleet.feeder[row])):
+            stands = self._identities.find(each.serial)
+            if stands is None or not self._hears(stands, kind, now):
                 continue
+            row = stands.row
             if self._fleet.metering_point(row) != each.metering_point:
                 answers.append(Answered(each.serial, each.first, refused=WRONG_POINT, time=now))
             elif kind is RequestKind.PROFILE:
-                answers.append(self._profile(row, each, int(acknowledged[row]), now, wanted))
+                answers.append(self._profile(stands, each, int(acknowledged[row]), now, wanted))
             else:
                 answers.append(self._other(kind, row, each, now))
         parts = [self._energy.readings(np.unique(rows), end, self._period_us) for end, rows in sorted(wanted.items())]
         return Answers(tuple(answers), np.concatenate([no_readings(), *parts]))
 
-    def _profile(self, row: int, asked: Asked, acknowledged: int, now: int, wanted: dict[int, list[int]]) -> Answered:
+    def _hears(self, stands: Installation, kind: RequestKind, now: int) -> bool:
+        if not self._energy.energised(int(self._fleet.feeder[stands.row])) or now <= stands.since:
+            return False
+        return now <= stands.until or (kind is RequestKind.PROFILE and self._fleet.concentrator[stands.row] >= 0)
+
+    def _profile(
+        self, stands: Installation, asked: Asked, acknowledged: int, now: int, wanted: dict[int, list[int]]
+    ) -> Answered:
         """The answer; the rows to be read for it go into ``wanted``, by interval end."""
         period = self._period_us
         if asked.last < asked.first or asked.first % period or asked.last % period:
             return Answered(asked.serial, asked.first, refused=BAD_SPAN, time=now)
-        oldest = -(-(now - self._memory_us) // period) * period
-        empty = ((asked.first, min(asked.last, oldest - period)),) if asked.first < oldest else ()
-        ends = range(max(asked.first, oldest), min(asked.last, acknowledged) + 1, period)
+        oldest = max(-(-(now - self._memory_us) // period) * period, stands.since + period)
+        empty = [(asked.first, min(asked.last, oldest - period))] if asked.first < oldest else []
+        if asked.last > stands.until:
+            empty.append((max(asked.first, stands.until + period), asked.last))
+        ends = range(max(asked.first, oldest), min(asked.last, acknowledged, stands.until) + 1, period)
         for end in ends:
-            wanted.setdefault(end, []).append(row)
-        return Answered(asked.serial, asked.first, time=now, sent=len(ends), empty=empty)
+            wanted.setdefault(end, []).append(stands.row)
+        return Answered(asked.serial, asked.first, time=now, sent=len(ends), empty=tuple(empty))
 
     def _other(self, kind: RequestKind, row: int, asked: Asked, now: int) -> Answered:
         state = self._control.get(row, ControlState.CONNECTED)
@@ -95,6 +112,7 @@ class FleetAnswers:
             outages = self._energy.outages(int(self._fleet.feeder[row]))
             events = [(down, int(EventCode.POWER_FAILURE)) for down, _ in outages]
             events += [(up, int(EventCode.POWER_RETURNED)) for _, up in outages if up]
+            events += [(time, code) for time, at, code in self._tampered if at == row and time <= now]
             asked_for = tuple(each for each in sorted(events) if asked.first <= each[0] <= (asked.last or now))
             return Answered(asked.serial, asked.first, time=now, events=asked_for)
         state = ControlState.DISCONNECTED if kind is RequestKind.DISCONNECT else ControlState.CONNECTED

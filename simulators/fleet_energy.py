@@ -12,8 +12,11 @@ What a customer would have used during an outage is taken off for good when the 
 """
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +40,22 @@ _PV = CLASSES.index(LoadClass.PV)
 
 FloatArray = NDArray[np.float64]
 _Knots = dict[tuple[int, int], FloatArray]
+Counted = Callable[[IndexArray, int], IndexArray]
+"""Registers of some rows at a time, as if they had digits without end; shape (3, len(rows))."""
+
+
+class Alteration(Protocol):
+    """Something done to the meters at some places that changes what their registers show."""
+
+    rows: IndexArray
+
+    def change(self, rows: IndexArray, time: int, counted: Counted) -> IndexArray:
+        """What it adds to the registers of some of its rows; ``counted``: the registers without it."""
+        ...
+
+    def counts_share(self, start: int, end: int) -> float:
+        """Which part of the energy of an interval is counted."""
+        ...
 
 
 @dataclass(slots=True)
@@ -68,8 +87,9 @@ class FleetEnergy:
     Owns the outages of the feeders; everything else is computed. Not safe for several threads.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, alterations: Sequence[Alteration] = ()) -> None:
         self.fleet = fleet
+        self._alterations = tuple(alterations)
         self._import_hours, self._import_curve = _tables([*(week_of(each) for each in CLASSES[:-1]), _surplus(-1.0)])
         self._export_hours, self._export_curve = _tables([_surplus(1.0)])
         self._import_start = np.array([self._at_curve(index, FIRST_DAY) for index in range(len(CLASSES))])
@@ -117,7 +137,11 @@ class FleetEnergy:
 
     def registers(self, rows: IndexArray, time: int) -> IndexArray:
         """import Wh, export Wh, import varh as a display shows them at ``time``; shape (3, len(rows))."""
-        return self._counted(rows, time) % self.fleet.wrap_wh[rows]
+        return self._altered(rows, time) % self.fleet.wrap_wh[rows]
+
+    def before(self, alteration: Alteration) -> Counted:
+        """Registers as they would be without an alteration and those after it."""
+        return partial(self._altered, before=self._alterations.index(alteration))
 
     def readings(self, rows: IndexArray, end: int, period_us: int) -> ReadingArray:
         """The load-profile rows of the interval ``(end − period, end]``; READING, shape (len(rows),).
@@ -141,6 +165,9 @@ class FleetEnergy:
         batch["status"] = 0
         for feeder in self._disturbed_feeders(rows):
             self._disturb(batch["status"], counted, power, voltage, rows, feeder, end, period_us)
+        for each, here in self._alterations_at(rows):
+            counted[:, here] += each.change(rows[here], end, self.before(each))
+            power[here] = np.rint(power[here] * each.counts_share(end - period_us, end))
         wrap_wh = self.fleet.wrap_wh[rows]
         if (counted >= wrap_wh).any() or counted.min() < 0:  # a division for each register is 7 ms for the fleet
             counted %= wrap_wh
@@ -174,6 +201,17 @@ class FleetEnergy:
             status[here] = ProfileStatus.POWER_DOWN
         if supply.dead_at(end):
             voltage[here] = 0.0
+
+    def _altered(self, rows: IndexArray, time: int, before: int | None = None) -> IndexArray:
+        counted = self._counted(rows, time)
+        for each, here in self._alterations_at(rows, before):
+            counted[:, here] += each.change(rows[here], time, self.before(each))
+        return counted
+
+    def _alterations_at(self, rows: IndexArray, before: int | None = None) -> list[tuple[Alteration, IndexArray]]:
+        """Alterations that concern some of ``rows``, and the places of those."""
+        found = [(each, np.flatnonzero(np.isin(rows, each.rows))) for each in self._alterations[:before]]
+        return [(each, here) for each, here in found if here.size]
 
     def _counted(self, rows: IndexArray, time: int) -> IndexArray:
         """Registers as if they had digits without end, outages taken off."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_exchange import Exchange
 from simulators.fleet_reporting import Report
 from simulators.fleet_scenario import FaultKind, FleetFault
+from simulators.fleet_tamper import Tampering
 from simulators.load_shapes import HOUR_US
 from simulators.meter_fleet import Fleet, IndexArray, scramble, scramble_number, unit_interval
 
@@ -68,7 +70,7 @@ class FleetFaults:
     def held_back(self) -> tuple[tuple[int, int], ...]:
         """Concentrators that say nothing until a time: pairs of index and µs."""
         return tuple(
-            (concentrator, self._start + round(each.until_s * 1e6))
+            (concentrator, self._time(each.until_s))
             for number, each in self._faults
             if each.kind is FaultKind.BACKLOG
             for concentrator in sorted(self._chosen[number])
@@ -87,6 +89,36 @@ class FleetFaults:
         rows = [np.empty(0, dtype=np.int64)]
         rows += [_meters(self._fleet, each.share, n) for n, each in self._faults if each.kind is FaultKind.ROLLOVER]
         return np.unique(np.concatenate(rows))
+
+    def exchanges(self, period_us: int) -> tuple[Exchange, ...]:
+        """Meters that are exchanged, each at the first end of an interval in the time of its fault."""
+        return tuple(
+            Exchange(
+                self._fleet,
+                _meters(self._fleet, each.share, n),
+                -(-self._time(each.from_s) // period_us) * period_us,
+                n,
+            )
+            for n, each in self._faults
+            if each.kind is FaultKind.EXCHANGE
+        )
+
+    def tamperings(self) -> tuple[Tampering, ...]:
+        """Meters that are tampered with."""
+        return tuple(
+            Tampering(
+                _meters(self._fleet, each.share, n),
+                self._time(each.from_s),
+                self._time(each.until_s),
+                each.form,
+                each.uncounted,
+            )
+            for n, each in self._faults
+            if each.kind is FaultKind.TAMPERED
+        )
+
+    def _time(self, elapsed_s: float) -> int:
+        return self._start + round(elapsed_s * 1e6)
 
     def _holding(self, now: int) -> list[tuple[int, FleetFault]]:
         elapsed_s = (now - self._start) / 1e6

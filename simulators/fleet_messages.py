@@ -15,6 +15,7 @@ from meters.payload import EventMessage, ProfileReading, ProfileValues, StateMes
 from meters.topic import DIRECT, Subject, batch_topic, meter_topic, state_topic
 from scada.model.reading import ReadingArray
 from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_exchange import Identities
 from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting
 from simulators.load_shapes import UTC_OFFSET_US
 from simulators.meter_fleet import METERS_PER_CONCENTRATOR, Fleet, IndexArray
@@ -43,8 +44,11 @@ class Message:
 class FleetMessages:
     """Encodes for one fleet. Sequence numbers are seconds since 1970: they rise, and a repetition bears the same."""
 
-    def __init__(self, fleet: Fleet, energy: FleetEnergy, reporting: Reporting) -> None:
+    def __init__(
+        self, fleet: Fleet, energy: FleetEnergy, reporting: Reporting, identities: Identities | None = None
+    ) -> None:
         self._fleet = fleet
+        self._identities = identities or Identities(fleet, ())
         self._energy = energy
         self._reporting = reporting
         self._period_us = reporting.plan.capture_period_us
@@ -87,14 +91,15 @@ class FleetMessages:
         """The message of a notice."""
         fleet = self._fleet
         if notice.kind is NoticeKind.EVENT:
+            serial = self._identities.serial(notice.index, notice.time)
             event = EventMessage(
-                serial=str(fleet.serial[notice.index]),
+                serial=str(serial),
                 point=fleet.metering_point(notice.index),
                 time=_local(notice.time),
                 seq=notice.time // 1_000_000,
                 code=notice.code,
             )
-            topic = self._meter_topic(notice.index, Subject.EVENT)
+            topic = self._meter_topic(notice.index, serial, Subject.EVENT)
             return Message(topic, encode_message(event), notice)
         unit = fleet.feeders[int(fleet.concentrator_feeder[notice.index])].unit
         topic = state_topic(unit, fleet.concentrators[notice.index])
@@ -125,7 +130,7 @@ class FleetMessages:
     def _records(self, readings: ReadingArray) -> ReadingArray:
         rows: IndexArray = readings["meter"].astype(np.int64)
         return pack_records(
-            serial=self._fleet.serial[rows],
+            serial=self._identities.serials(rows, readings["time"] - self.clock_off_us[rows]),
             time=readings["time"],
             point_check=self._checks[rows],
             import_wh=readings["import_wh"],
@@ -146,8 +151,9 @@ class FleetMessages:
 
     def _encoded(self, reading: tuple[int, ...], content: Report | OnRequest, *, historical: bool) -> Message:
         row, time, import_wh, export_wh, import_varh, power_w, voltage_dv, status, _, _ = reading
+        serial = self._identities.serial(row, time - int(self.clock_off_us[row]))
         message = ProfileReading(
-            serial=str(self._fleet.serial[row]),
+            serial=str(serial),
             point=self._fleet.metering_point(row),
             time=_local(time),
             interval_s=self._period_us // 1_000_000,
@@ -163,11 +169,11 @@ class FleetMessages:
                 export_w=float(max(-power_w, 0)),
             ),
         )
-        return Message(self._meter_topic(row, Subject.PROFILE), encode_message(message), content)
+        return Message(self._meter_topic(row, serial, Subject.PROFILE), encode_message(message), content)
 
-    def _meter_topic(self, row: int, subject: Subject) -> str:
+    def _meter_topic(self, row: int, serial: int, subject: Subject) -> str:
         fleet = self._fleet
-        return meter_topic(fleet.unit(row), fleet.concentrator_of(row) or DIRECT, int(fleet.serial[row]), subject)
+        return meter_topic(fleet.unit(row), fleet.concentrator_of(row) or DIRECT, serial, subject)
 
 
 def _local(time: int) -> datetime:

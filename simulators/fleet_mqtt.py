@@ -39,6 +39,7 @@ from scada.model.ports import Clock
 from simulators.fleet_account import FleetStats, FleetTruth
 from simulators.fleet_answers import Answering, FleetAnswers, Question
 from simulators.fleet_energy import FleetEnergy
+from simulators.fleet_exchange import ExchangeRecord, Identities
 from simulators.fleet_faults import FleetFaults, near_rollover, spoilt
 from simulators.fleet_messages import FleetMessages, Message, OnRequest
 from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting, ReportingPlan
@@ -114,13 +115,25 @@ class FleetPublisher:
         self._fleet = fleet
         self._address = (host, port)
         self._clock = clock
-        self._energy = FleetEnergy(fleet)
+        self._exchanges = self._faults.exchanges(period_us)
+        tamperings = self._faults.tamperings()
+        self._logged = deque(sorted(event for each in tamperings for event in each.events()))
+        self._identities = Identities(fleet, self._exchanges)
+        self._energy = FleetEnergy(fleet, (*tamperings, *self._exchanges))
         self._reporting = Reporting(fleet, self._plan, links=connections, start=start)
         for sender, until in self._faults.held_back():
             self._reporting.hold_back(sender, until)
-        self._messages = FleetMessages(fleet, self._energy, self._reporting)
+        self._messages = FleetMessages(fleet, self._energy, self._reporting, self._identities)
         self._messages.clock_off_us = self._faults.clock_off_us()
-        answers = FleetAnswers(fleet, self._energy, period_us, self._plan.memory_us, self._messages.clock_off_us)
+        answers = FleetAnswers(
+            fleet,
+            self._energy,
+            period_us,
+            self._plan.memory_us,
+            self._messages.clock_off_us,
+            self._identities,
+            tuple(self._logged),
+        )
         self._answering = Answering(fleet, answers, self._messages, self._faults)
         self._questions: deque[Question] = deque()
         self._replies: deque[Message] = deque()
@@ -157,6 +170,11 @@ class FleetPublisher:
         if self._thread.is_alive():
             self._thread.join()
         return self.stats()
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet it publishes."""
+        return self._fleet
 
     @property
     def running(self) -> bool:
@@ -202,7 +220,12 @@ class FleetPublisher:
         with self._lock:
             offered, acknowledged = self._reporting.last_ends()
             first_end = self._reporting.first_end
-        return FleetTruth(self._plan.capture_period_us, first_end, self._fleet.serial, offered, acknowledged)
+        return self._identities.truth(self._plan.capture_period_us, first_end, offered, acknowledged)
+
+    def exchanged(self) -> list[ExchangeRecord]:
+        """What fitters have written down so far."""
+        with self._lock:
+            return self._identities.exchanged(self._clock(), self._energy.before)
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -215,6 +238,9 @@ class FleetPublisher:
     def _tick(self, now: int) -> None:
         while self._changes:
             self._change(*self._changes.popleft())
+        while self._logged and self._logged[0][0] <= now:
+            time, row, code = self._logged.popleft()
+            self._reporting.event(row, time, code)
         self._reporting.pass_time(now)
         for link in self._links:
             self._serve(link, now)

@@ -124,6 +124,15 @@ class Reporting:
             return np.arange(sender * METERS_PER_CONCENTRATOR, (sender + 1) * METERS_PER_CONCENTRATOR)
         return np.array([self.fleet.behind_concentrators + sender - self.concentrators])
 
+    def sender_of(self, row: int) -> int:
+        """Who speaks for a meter."""
+        behind = self.fleet.behind_concentrators
+        return row // METERS_PER_CONCENTRATOR if row < behind else self.concentrators + row - behind
+
+    def event(self, row: int, time: int, code: int) -> None:
+        """A meter has logged something worth telling at once."""
+        self.notices[self.link_of(self.sender_of(row))].append(Notice(NoticeKind.EVENT, row, time, code))
+
     def link_of(self, sender: int) -> int:
         """The link of a sender: it keeps to one, so its messages stay in order."""
         return sender % self.links

@@ -12,7 +12,7 @@ from scada.model.station import Province
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_scenario import load_scenario
 from simulators.meter_fleet import Fleet, feeders_of, make_fleet
-from simulators.registry_file import write_truth
+from simulators.registry_file import write_exchanges, write_truth
 from simulators.state_file import STATE_EVERY_S, write_json
 
 
@@ -29,6 +29,8 @@ class FleetPlan:
     truth_file: Path | None = None
     scenario: str = ""
     """Name of a shipped scenario, or path of a file; '' = nothing goes wrong."""
+    exchange_file: Path | None = None
+    """Where fitters write down the meters they exchange."""
 
 
 def make_publisher(plan: FleetPlan, province: Province, password: str) -> FleetPublisher:
@@ -75,6 +77,12 @@ def tell_truth(publisher: FleetPublisher, path: Path) -> None:
     )
 
 
+def tell_exchanges(publisher: FleetPublisher, path: Path) -> None:
+    """What fitters have written down so far, as ``scada meters exchange`` reads it; no file before the first."""
+    if exchanged := publisher.exchanged():
+        write_exchanges(publisher.fleet, exchanged, path)
+
+
 async def serve_fleet(
     plan: FleetPlan, publisher: FleetPublisher, stop: asyncio.Event, ready_file: Path | None, state_file: Path | None
 ) -> None:
@@ -86,6 +94,8 @@ async def serve_fleet(
         while not stop.is_set():
             if state_file is not None:
                 write_json(state_file, {"readings": asdict(publisher.stats())})
+            if plan.exchange_file is not None:
+                tell_exchanges(publisher, plan.exchange_file)
             try:
                 async with asyncio.timeout(STATE_EVERY_S):
                     await stop.wait()

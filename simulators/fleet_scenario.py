@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scada.model.errors import Fault
 from scada.tables import bounded, load_table, refuse_faults
+from simulators.fleet_tamper import TamperForm
 from simulators.station_scenario import StationFault, check_form
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
@@ -38,6 +39,10 @@ class FaultKind(StrEnum):
     """The clocks of a ``share`` of the meters are ``seconds`` ahead."""
     ROLLOVER = "rollover"
     """The registers of a ``share`` of the meters stand so high that they soon begin again at 0."""
+    EXCHANGE = "exchange"
+    """A ``share`` of the meters is exchanged at the first end of an interval after ``from_s``."""
+    TAMPERED = "tampered"
+    """Somebody tampers with a ``share`` of the meters, in a ``form``; a part is ``uncounted`` meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class FleetFault:
     until_s: float = bounded(low=0.0, high=TO_THE_END_S, default=TO_THE_END_S)
     delay_s: float = bounded(low=0.0, high=86_400.0, default=0.0)
     seconds: int = bounded(low=-86_400, high=86_400, default=0)
+    form: TamperForm = TamperForm.METER_COVER
+    uncounted: float = bounded(low=0.0, high=1.0, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ _NEEDS = {
     FaultKind.BACKLOG: "count",
     FaultKind.CLOCK_OFF: "seconds",
     FaultKind.ROLLOVER: "share",
+    FaultKind.EXCHANGE: "share",
+    FaultKind.TAMPERED: "share",
 }
 
 

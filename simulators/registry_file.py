@@ -15,12 +15,15 @@ Registry, CSV (UTF-8, comma, LF, one header line), a row per installed meter, in
 - ``digits``: whole kWh digits of the register; it begins again at 10^digits kWh
 - ``transformer``: where it hangs, e.g. ``TBA00017``: a concentrator sits at each; empty for a meter with its own modem
 
+Exchanges, CSV: ``metering_point, old_serial, end_import_wh, new_serial, start_import_wh, multiplier, digits,
+exchanged_at``: what fitters have written down, as ``scada meters exchange`` reads it.
+
 Truth, CSV: ``serial, first_end, last_end, readings``: the interval ends (ISO 8601, UTC) between which every interval
 must be stored, and how many that are; both ends are empty for a meter that has reported nothing.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -28,8 +31,9 @@ import numpy as np
 
 from simulators.fleet_account import FleetTruth
 from simulators.fleet_energy import FIRST_DAY
+from simulators.fleet_exchange import ExchangeRecord
 from simulators.load_shapes import UTC_OFFSET_US
-from simulators.meter_fleet import CLASSES, Fleet
+from simulators.meter_fleet import CLASSES, Fleet, IndexArray
 
 REGISTRY_COLUMNS = (
     "serial",
@@ -43,6 +47,16 @@ REGISTRY_COLUMNS = (
     "digits",
     "transformer",
 )
+EXCHANGE_COLUMNS = (
+    "metering_point",
+    "old_serial",
+    "end_import_wh",
+    "new_serial",
+    "start_import_wh",
+    "multiplier",
+    "digits",
+    "exchanged_at",
+)
 TRUTH_COLUMNS = ("serial", "first_end", "last_end", "readings")
 _LOCAL = timezone(timedelta(microseconds=UTC_OFFSET_US))
 
@@ -53,6 +67,14 @@ def write_registry(fleet: Fleet, path: Path) -> int:
     Raises OSError when the file cannot be written.
     """
     return _write(path, REGISTRY_COLUMNS, _registry_rows(fleet))
+
+
+def write_exchanges(fleet: Fleet, exchanges: Sequence[ExchangeRecord], path: Path) -> int:
+    """Write what fitters have written down, replacing the file only when it is whole; the number of exchanges.
+
+    Raises OSError when the file cannot be written.
+    """
+    return _write(path, EXCHANGE_COLUMNS, _exchange_rows(fleet, exchanges))
 
 
 def write_truth(truth: FleetTruth, path: Path) -> int:
@@ -77,10 +99,29 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[object, ..
     return count
 
 
+def _digits(fleet: Fleet) -> IndexArray:
+    digits: IndexArray = np.rint(np.log10(fleet.wrap_wh)).astype(np.int64) - 3
+    return digits
+
+
+def _exchange_rows(fleet: Fleet, exchanges: Sequence[ExchangeRecord]) -> Iterator[tuple[object, ...]]:
+    digits = _digits(fleet)
+    for each in exchanges:
+        yield (
+            fleet.metering_point(each.row),
+            each.old_serial,
+            each.end_import_wh,
+            each.new_serial,
+            each.start_import_wh,
+            int(fleet.multiplier[each.row]),
+            int(digits[each.row]),
+            datetime.fromtimestamp(each.at // 1_000_000, _LOCAL).isoformat(),
+        )
+
+
 def _registry_rows(fleet: Fleet) -> Iterator[tuple[object, ...]]:
     installed_at = datetime.fromtimestamp(FIRST_DAY / 1e6, _LOCAL).isoformat()
-    digits = np.rint(np.log10(fleet.wrap_wh)).astype(np.int64) - 3
-    columns = (fleet.serial, fleet.load_class, fleet.multiplier, digits)
+    columns = (fleet.serial, fleet.load_class, fleet.multiplier, _digits(fleet))
     for row, (serial, load_class, multiplier, whole) in enumerate(
         zip(*(column.tolist() for column in columns), strict=True)
     ):
@@ -100,12 +141,10 @@ def _registry_rows(fleet: Fleet) -> Iterator[tuple[object, ...]]:
 
 
 def _truth_rows(truth: FleetTruth) -> Iterator[tuple[object, ...]]:
-    first = _utc(truth.first_end)
-    ends = {int(end): _utc(int(end)) for end in np.unique(truth.last_acknowledged)}
-    for serial, end, readings in zip(
-        truth.serial.tolist(), truth.last_acknowledged.tolist(), truth.readings.tolist(), strict=True
-    ):
-        yield (serial, first, ends[end], readings) if readings else (serial, "", "", 0)
+    columns = (truth.serial, truth.first_ends, truth.last_acknowledged, truth.readings)
+    ends = {int(end): _utc(int(end)) for end in np.unique(np.concatenate(columns[1:3]))}
+    for serial, first, last, readings in zip(*(column.tolist() for column in columns), strict=True):
+        yield (serial, ends[first], ends[last], readings) if readings else (serial, "", "", 0)
 
 
 def _utc(time: int) -> str:

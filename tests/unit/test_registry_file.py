@@ -52,16 +52,17 @@ def test_the_truth_tells_from_when_to_when_each_meter_must_be_complete(tmp_path:
         capture_period_us=60_000_000,
         first_end=first,
         serial=np.array([11, 12, 13]),
+        first_ends=np.array([first, first + 60_000_000, first]),
         last_offered=np.array([first, first + 240_000_000, first]),
         last_acknowledged=np.array([first, first + 180_000_000, first - 60_000_000]),
     )
     path = tmp_path / "truth.csv"
-    assert write_truth(truth, path) == 5
+    assert write_truth(truth, path) == 4
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
         list(TRUTH_COLUMNS),
         ["11", "2026-02-25T06:14:00+00:00", "2026-02-25T06:14:00+00:00", "1"],
-        ["12", "2026-02-25T06:14:00+00:00", "2026-02-25T06:17:00+00:00", "4"],
+        ["12", "2026-02-25T06:15:00+00:00", "2026-02-25T06:17:00+00:00", "3"],
         ["13", "", "", "0"],
     ]
