@@ -4,12 +4,12 @@ Knows the columns of a list of exchanges and what makes a row unusable; one bad 
 across an exchange is (end of the old − its last boundary) + (next boundary − start of the new): without both registers
 the swap would look like huge negative energy, so a row without them is refused.
 
-The list is CSV (UTF-8, comma, one header line) with the columns of ``COLUMNS``, in any order; others are ignored.
-``exchanged_at`` is ISO 8601 with an offset, registers are Wh; ``multiplier`` is CT × VT of the new meter.
+The list has the columns of ``COLUMNS`` and, where known, ``OPTIONAL_COLUMNS`` (``historian.listfile``).
+``exchanged_at`` is ISO 8601 with an offset, registers are Wh; ``multiplier`` is CT × VT from then on. Other
+transformers at the same meter are an exchange too: the new serial is then the old one.
 """
 
 import contextlib
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +19,9 @@ from psycopg.types.json import Jsonb
 
 from historian.connection import Connection, DatabaseLink
 from historian.instants import microseconds
+from historian.listfile import Undone, listed_rows, whole_number
 from historian.queries import query
-from scada.model.errors import ConfigurationError, Fault
+from scada.model.errors import Fault
 
 COLUMNS = (
     "metering_point",
@@ -32,6 +33,7 @@ COLUMNS = (
     "digits",
     "exchanged_at",
 )
+OPTIONAL_COLUMNS = ("model", "ct", "vt")
 IMPORT_TOTAL = "1-0:1.8.0"
 EXCHANGE_LIMIT_S = 120.0
 
@@ -46,7 +48,10 @@ class ExchangeImport:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One meter at a metering point, µs; ``removed_at`` None while it stands there. Registers by OBIS code."""
+    """One meter at a metering point, µs; ``removed_at`` None while it stands there. Registers by OBIS code.
+
+    ct, vt: parts of the multiplier where known · programmes: schedules programmed in it, and since when (µs).
+    """
 
     serial: int
     installed_at: int
@@ -55,10 +60,10 @@ class Installation:
     digits: int
     start_registers: Mapping[str, int]
     end_registers: Mapping[str, int]
-
-
-class _Undone(Exception):
-    """Everything was done to see what would happen; the transaction is undone."""
+    model: str = ""
+    ct: int | None = None
+    vt: int | None = None
+    programmes: tuple[tuple[str, int], ...] = ()
 
 
 def import_exchanges(dsn: str, path: Path, *, dry_run: bool = False) -> ExchangeImport:
@@ -69,14 +74,14 @@ def import_exchanges(dsn: str, path: Path, *, dry_run: bool = False) -> Exchange
     rows, faults = read_exchanges(path)
     done = 0
     link = DatabaseLink(dsn, application="scada exchanges", limit_s=EXCHANGE_LIMIT_S)
-    with link, contextlib.suppress(_Undone), link.transaction() as connection:
+    with link, contextlib.suppress(Undone), link.transaction() as connection:
         for line, row in rows:
             why = _exchange(connection, row)
             if why:
                 faults.append(Fault(str(path), f"line {line}", why))
             done += not why
         if dry_run:
-            raise _Undone
+            raise Undone
     return ExchangeImport(done, tuple(sorted(faults)))
 
 
@@ -94,15 +99,19 @@ def installations(dsn: str, metering_point: str) -> tuple[Installation, ...]:
             digits,
             start,
             end,
+            model,
+            ct,
+            vt,
+            tuple((schedule, microseconds(begun)) for schedule, begun in zip(schedules, begins, strict=True)),
         )
-        for serial, since, until, multiplier, digits, start, end in rows
+        for serial, since, until, multiplier, digits, start, end, model, ct, vt, schedules, begins in rows
     )
 
 
 def _exchange(connection: Connection, row: Mapping[str, object]) -> str:
     """Carry out one exchange; what is wrong with it, or ''. A refused one leaves nothing behind."""
     there = connection.execute(query("stands_elsewhere"), row).fetchone()
-    if there is not None:
+    if there is not None and row["new_serial"] != row["old_serial"]:
         return f"serial {row['new_serial']} stands at {there[0]} at that time"
     removed = connection.execute(query("remove_meter"), row).fetchone()
     if removed is None:
@@ -118,24 +127,16 @@ def read_exchanges(path: Path) -> tuple[list[tuple[int, Mapping[str, object]]], 
     """
     usable: list[tuple[int, Mapping[str, object]]] = []
     faults: list[Fault] = []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigurationError([Fault(str(path), name, "the column is missing") for name in missing])
-            for line, text in enumerate(reader, start=2):
-                row = _parse({name: (text[name] or "").strip() for name in COLUMNS}, (text.get("model") or "").strip())
-                if isinstance(row, str):
-                    faults.append(Fault(str(path), f"line {line}", row))
-                else:
-                    usable.append((line, row))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError([Fault(str(path), "", f"cannot be read: {error}")]) from error
+    for line, text in listed_rows(path, COLUMNS, OPTIONAL_COLUMNS):
+        row = _parse(text)
+        if isinstance(row, str):
+            faults.append(Fault(str(path), f"line {line}", row))
+        else:
+            usable.append((line, row))
     return usable, faults
 
 
-def _parse(text: Mapping[str, str], model: str) -> Mapping[str, object] | str:
+def _parse(text: Mapping[str, str]) -> Mapping[str, object] | str:
     numbers: dict[str, int] = {}
     for name, lowest, highest in (
         ("old_serial", 1, 2**63 - 1),
@@ -145,9 +146,12 @@ def _parse(text: Mapping[str, str], model: str) -> Mapping[str, object] | str:
         ("multiplier", 1, 2**31 - 1),
         ("digits", 1, 15),
     ):
-        if not (text[name].isascii() and text[name].isdecimal() and lowest <= int(text[name]) <= highest):
-            return f"{name} {text[name]!r} is no whole number from {lowest} to {highest}"
+        if fault := whole_number(text, name, lowest, highest):
+            return fault
         numbers[name] = int(text[name])
+    ratios = _ratios(text)
+    if isinstance(ratios, str):
+        return ratios
     try:
         at = datetime.fromisoformat(text["exchanged_at"])
     except ValueError:
@@ -156,9 +160,22 @@ def _parse(text: Mapping[str, str], model: str) -> Mapping[str, object] | str:
         return f"exchanged_at {text['exchanged_at']!r} has no zone"
     return {
         **numbers,
+        **ratios,
         "metering_point": text["metering_point"],
-        "model": model,
+        "model": text["model"],
         "at": at,
         "end_registers": Jsonb({IMPORT_TOTAL: numbers["end_import_wh"]}),
         "start_registers": Jsonb({IMPORT_TOTAL: numbers["start_import_wh"]}),
     }
+
+
+def _ratios(text: Mapping[str, str]) -> Mapping[str, int | None] | str:
+    """The two parts of the multiplier where they are known, or what is wrong with them."""
+    if not text["ct"] and not text["vt"]:
+        return {"ct": None, "vt": None}
+    for name in ("ct", "vt"):
+        if fault := whole_number(text, name, 1, 2**31 - 1):
+            return fault
+    if int(text["ct"]) * int(text["vt"]) != int(text["multiplier"]):
+        return f"multiplier {text['multiplier']} is not ct {text['ct']} × vt {text['vt']}"
+    return {"ct": int(text["ct"]), "vt": int(text["vt"])}

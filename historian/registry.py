@@ -2,21 +2,21 @@
 
 Knows the columns of the list and what makes a row unusable. One bad row costs that row only; every fault is reported.
 
-The list is CSV (UTF-8, comma, one header line) with the columns of ``COLUMNS`` and, where known, ``OPTIONAL_COLUMNS``,
-in any order; others are ignored.
-``installed_at`` is ISO 8601 with an offset.
+The list has the columns of ``COLUMNS`` and, where known, ``OPTIONAL_COLUMNS`` (``historian.listfile``).
+``installed_at`` and ``schedule_since`` are ISO 8601 with an offset. ``multiplier`` is ``ct`` × ``vt``; it and the
+digits of an installed meter are changed by an exchange only, never by a list.
 """
 
 import contextlib
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from historian.connection import Connection, DatabaseLink
+from historian.listfile import Undone, listed_rows, whole_number
 from historian.queries import query
-from scada.model.errors import ConfigurationError, Fault
+from scada.model.errors import Fault
 
 COLUMNS = (
     "serial",
@@ -30,7 +30,7 @@ COLUMNS = (
     "installed_at",
 )
 MAY_BE_EMPTY = frozenset({"concentrator", "feeder"})
-OPTIONAL_COLUMNS = ("transformer", "model")
+OPTIONAL_COLUMNS = ("transformer", "model", "ct", "vt", "schedule", "schedule_since")
 
 CLASSES = frozenset({"residential", "production", "business", "pv"})
 
@@ -54,6 +54,10 @@ class ListedMeter:
     installed_at: datetime
     transformer: str = ""
     model: str = ""
+    ct: int | None = None
+    vt: int | None = None
+    schedule: str = ""
+    schedule_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,6 @@ class RegistryImport:
     faults: tuple[Fault, ...]
 
 
-class _Undone(Exception):
-    """Everything was done to see what would happen; the transaction is undone."""
-
-
 def import_meters(dsn: str, path: Path, *, dry_run: bool = False) -> RegistryImport:
     """Read a list and bring the registry up to it. Meters that are not in the list stay as they are.
 
@@ -79,16 +79,19 @@ def import_meters(dsn: str, path: Path, *, dry_run: bool = False) -> RegistryImp
     """
     listed, faults = read_meters(path)
     link = DatabaseLink(dsn, application="scada registry", limit_s=IMPORT_LIMIT_S)
-    with link, contextlib.suppress(_Undone), link.transaction() as connection:
+    with link, contextlib.suppress(Undone), link.transaction() as connection:
         connection.execute(query("create_meter_arrivals"))
         _copy(connection, listed)
         conflicts = connection.execute(query("take_conflicting_meters")).fetchall()
+        contradictions = connection.execute(query("take_contradicting_meters")).fetchall()
         changed = connection.execute(query("update_listed_meters")).rowcount
         added = connection.execute(query("insert_listed_meters")).rowcount
+        connection.execute(query("insert_programmes"))
         if dry_run:
-            raise _Undone
+            raise Undone
     faults += [_conflict(path, *row) for row in conflicts]
-    unchanged = len(listed) - len(conflicts) - changed - added
+    faults += [Fault(str(path), f"line {line}", why) for line, why in contradictions]
+    unchanged = len(listed) - len(conflicts) - len(contradictions) - changed - added
     return RegistryImport(added, changed, unchanged, tuple(sorted(faults)))
 
 
@@ -97,24 +100,12 @@ def read_meters(path: Path) -> tuple[list[ListedMeter], list[Fault]]:
 
     Raises ConfigurationError when the file cannot be read or lacks columns.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigurationError([Fault(str(path), name, "the column is missing") for name in missing])
-            return _sorted_out(path, reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError([Fault(str(path), "", f"cannot be read: {error}")]) from error
-
-
-def _sorted_out(path: Path, rows: Iterable[Mapping[str, str | None]]) -> tuple[list[ListedMeter], list[Fault]]:
     usable: list[ListedMeter] = []
     faults: list[Fault] = []
     serials: dict[int, int] = {}
     points: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        meter = _parse(line, {name: (row.get(name) or "").strip() for name in (*COLUMNS, *OPTIONAL_COLUMNS)})
+    for line, text in listed_rows(path, COLUMNS, OPTIONAL_COLUMNS):
+        meter = _parse(line, text)
         if isinstance(meter, ListedMeter):
             first = serials.setdefault(meter.serial, line), points.setdefault(meter.metering_point, line)
             if first == (line, line):
@@ -128,20 +119,8 @@ def _sorted_out(path: Path, rows: Iterable[Mapping[str, str | None]]) -> tuple[l
 
 def _parse(line: int, text: Mapping[str, str]) -> ListedMeter | str:
     """One row, or what is wrong with it."""
-    for name in COLUMNS:
-        if not text[name] and name not in MAY_BE_EMPTY:
-            return f"{name} is empty"
-    if text["class"] not in CLASSES:
-        return f"class {text['class']!r} is none of {', '.join(sorted(CLASSES))}"
-    for name, highest in (("serial", 2**63 - 1), ("multiplier", 2**31 - 1), ("digits", 15)):
-        if not (text[name].isascii() and text[name].isdecimal() and 0 < int(text[name]) <= highest):
-            return f"{name} {text[name]!r} is no whole number from 1 to {highest}"
-    try:
-        installed_at = datetime.fromisoformat(text["installed_at"])
-    except ValueError:
-        return f"installed_at {text['installed_at']!r} is no ISO 8601 time"
-    if installed_at.tzinfo is None:
-        return f"installed_at {text['installed_at']!r} has no zone"
+    if fault := _fault(text):
+        return fault
     return ListedMeter(
         line=line,
         serial=int(text["serial"]),
@@ -152,10 +131,41 @@ def _parse(line: int, text: Mapping[str, str]) -> ListedMeter | str:
         customer_class=text["class"],
         multiplier=int(text["multiplier"]),
         digits=int(text["digits"]),
-        installed_at=installed_at,
+        installed_at=datetime.fromisoformat(text["installed_at"]),
         transformer=text["transformer"],
         model=text["model"],
+        ct=int(text["ct"]) if text["ct"] else None,
+        vt=int(text["vt"]) if text["vt"] else None,
+        schedule=text["schedule"],
+        schedule_since=datetime.fromisoformat(text["schedule_since"]) if text["schedule_since"] else None,
     )
+
+
+def _fault(text: Mapping[str, str]) -> str:
+    for name in COLUMNS:
+        if not text[name] and name not in MAY_BE_EMPTY:
+            return f"{name} is empty"
+    if text["class"] not in CLASSES:
+        return f"class {text['class']!r} is none of {', '.join(sorted(CLASSES))}"
+    numbers = {"serial": 2**63 - 1, "multiplier": 2**31 - 1, "digits": 15}
+    for name, highest in (numbers | {each: 2**31 - 1 for each in ("ct", "vt") if text[each]}).items():
+        if fault := whole_number(text, name, 1, highest):
+            return fault
+    if bool(text["ct"]) != bool(text["vt"]):
+        return "ct and vt belong together: one of them is empty"
+    if text["ct"] and int(text["ct"]) * int(text["vt"]) != int(text["multiplier"]):
+        return f"multiplier {text['multiplier']} is not ct {text['ct']} × vt {text['vt']}"
+    if text["schedule_since"] and not text["schedule"]:
+        return "schedule_since is there without a schedule"
+    return _time_fault(text, "installed_at") or (_time_fault(text, "schedule_since") if text["schedule_since"] else "")
+
+
+def _time_fault(text: Mapping[str, str], name: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text[name])
+    except ValueError:
+        return f"{name} {text[name]!r} is no ISO 8601 time"
+    return f"{name} {text[name]!r} has no zone" if moment.tzinfo is None else ""
 
 
 def _copy(connection: Connection, listed: Iterable[ListedMeter]) -> None:
@@ -175,6 +185,10 @@ def _copy(connection: Connection, listed: Iterable[ListedMeter]) -> None:
                     meter.installed_at,
                     meter.transformer,
                     meter.model,
+                    meter.ct,
+                    meter.vt,
+                    meter.schedule,
+                    meter.schedule_since,
                 )
             )
 

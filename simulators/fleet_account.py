@@ -16,7 +16,7 @@ class FleetStats:
 
     ``readings_resent`` counts repetitions; ``messages_unheard`` those the broker did not take or nobody listened to;
     ``reports_lost`` what a scenario swallowed between sender and broker. ``overdue_s``: how long the report that waits
-    longest has been due.
+    longest has been due. ``registers_acknowledged``: messages with billing registers that were taken.
     """
 
     meters: int
@@ -35,6 +35,7 @@ class FleetStats:
     overdue_s: float
     reports_lost: int = 0
     requests_answered: int = 0
+    registers_acknowledged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

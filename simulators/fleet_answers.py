@@ -16,13 +16,11 @@ from scada.model.reading import EventCode, ReadingArray, no_readings
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_exchange import Identities, Installation
 from simulators.fleet_faults import FleetFaults
-from simulators.fleet_messages import FleetMessages, Message, OnRequest
+from simulators.fleet_messages import REGISTER_CODES, FleetMessages, Message, OnRequest
 from simulators.meter_fleet import Fleet, IndexArray
 
 WRONG_POINT = "the meter is at another metering point"
 BAD_SPAN = "the span asked for is none"
-
-OBIS_IMPORT, OBIS_EXPORT, OBIS_REACTIVE = "1-0:1.8.0", "1-0:2.8.0", "1-0:3.8.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class FleetAnswers:
         state = self._control.get(row, ControlState.CONNECTED)
         if kind is RequestKind.READ:
             values = self._energy.registers(np.array([row]), now)[:, 0].tolist()
-            registers = tuple(zip((OBIS_IMPORT, OBIS_EXPORT, OBIS_REACTIVE), values, strict=True))
+            registers = tuple(zip(REGISTER_CODES, values, strict=True))
             return Answered(asked.serial, asked.first, time=now, registers=registers, state=state)
         if kind is RequestKind.CLOCK:
             off_s = int(self.clock_off_us[row]) / 1e6

@@ -12,13 +12,17 @@ import numpy as np
 
 from meters.packed import BatchHeader, encode_batch, pack_records
 from meters.payload import EventMessage, ProfileReading, ProfileValues, StateMessage, encode_message, point_check
+from meters.registers import RegisterMessage, encode_registers
 from meters.topic import DIRECT, Subject, batch_topic, meter_topic, state_topic
-from scada.model.reading import ReadingArray
+from scada.model.reading import ReadingArray, RegisterKind
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_exchange import Identities
 from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting
 from simulators.load_shapes import UTC_OFFSET_US
 from simulators.meter_fleet import METERS_PER_CONCENTRATOR, Fleet, IndexArray
+
+REGISTER_CODES = ("1-0:1.8.0", "1-0:2.8.0", "1-0:3.8.0")
+"""OBIS codes of the fleet's registers, in its order."""
 
 _LOCAL = timezone(timedelta(microseconds=UTC_OFFSET_US))
 _EPOCH = datetime(1970, 1, 1, tzinfo=_LOCAL) + timedelta(microseconds=UTC_OFFSET_US)
@@ -32,12 +36,21 @@ class OnRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Registers:
+    """The billing registers of the meter at a row at a boundary, µs."""
+
+    row: int
+    time: int
+    kind: RegisterKind
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message to publish with QoS 1, and what it carries."""
 
     topic: str
     payload: bytes
-    content: Report | Notice | OnRequest
+    content: Report | Notice | OnRequest | Registers
     retain: bool = False
 
 
@@ -86,6 +99,23 @@ class FleetMessages:
                     continue
                 for reading in part.tolist():
                     yield self._encoded(reading, OnRequest(), historical=True)
+
+    def registers(self, wanted: Sequence[Registers]) -> Iterator[Message]:
+        """Billing registers, a message for each meter. All of one boundary are computed together."""
+        for time in sorted({each.time for each in wanted}):
+            part = [each for each in wanted if each.time == time]
+            values = self._energy.registers(np.array([each.row for each in part]), time)
+            for each, counted in zip(part, values.T.tolist(), strict=True):
+                serial = self._identities.serial(each.row, time)
+                message = RegisterMessage(
+                    serial=str(serial),
+                    point=self._fleet.metering_point(each.row),
+                    kind=each.kind.name.lower(),
+                    time=_local(time),
+                    seq=time // 1_000_000,
+                    values=dict(zip(REGISTER_CODES, counted, strict=True)),
+                )
+                yield Message(self._meter_topic(each.row, serial, Subject.REGISTER), encode_registers(message), each)
 
     def notice(self, notice: Notice) -> Message:
         """The message of a notice."""

@@ -285,15 +285,20 @@ WHERE serial = %(new_serial)s AND coalesce(removed_at, '2100-01-01 00:00+00') > 
 -- Another meter takes the place of one that was removed: the same point, concentrator, feeder, transformer and class.
 INSERT INTO meter
     (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model,
-    start_registers)
+    start_registers, ct, vt)
 SELECT %(new_serial)s, metering_point, unit, concentrator, feeder, class, %(multiplier)s, %(digits)s, %(at)s, transformer,
-    %(model)s, %(start_registers)s
+    %(model)s, %(start_registers)s, %(ct)s::int4, %(vt)s::int4
 FROM meter WHERE id = %(id)s;
 
 -- name: installation_history
 -- Which meters stood at a metering point, oldest first.
-SELECT serial, installed_at, removed_at, multiplier, digits, start_registers, end_registers
-FROM meter WHERE metering_point = %(metering_point)s ORDER BY installed_at;
+SELECT m.serial, m.installed_at, m.removed_at, m.multiplier, m.digits, m.start_registers, m.end_registers, m.model,
+    m.ct, m.vt, coalesce(p.schedules, '{}'), coalesce(p.begins, '{}')
+FROM meter m LEFT JOIN LATERAL (
+    SELECT array_agg(schedule ORDER BY since) AS schedules, array_agg(since ORDER BY since) AS begins
+    FROM meter_programme WHERE meter = m.id
+) p ON true
+WHERE m.metering_point = %(metering_point)s ORDER BY m.installed_at;
 
 -- name: quarantined_because
 -- Kept messages refused for one reason, oldest first.

@@ -275,14 +275,15 @@ CREATE INDEX CONCURRENTLY {index} ON {schema}.{chunk} (meter, time);
 -- Staging for a list of meters.
 CREATE TEMPORARY TABLE meter_arrival (
     line int4, serial int8, metering_point text, unit text, concentrator text, feeder text, class text,
-    multiplier int4, digits int2, installed_at timestamptz, transformer text, model text
+    multiplier int4, digits int2, installed_at timestamptz, transformer text, model text, ct int4, vt int4,
+    schedule text, schedule_since timestamptz
 ) ON COMMIT DROP;
 
 -- name: copy_meter_arrivals
 -- A list of meters in.
 COPY meter_arrival
     (line, serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at,
-    transformer, model)
+    transformer, model, ct, vt, schedule, schedule_since)
 FROM STDIN;
 
 -- name: take_conflicting_meters
@@ -299,24 +300,67 @@ WITH conflict AS (
 DELETE FROM meter_arrival a USING conflict c WHERE a.line = c.line
 RETURNING a.line, a.serial, a.metering_point, c.serial, c.metering_point;
 
+-- name: take_contradicting_meters
+-- Removes and returns listed meters that contradict what is known of their model, or would change what a bill rests on.
+WITH contradiction AS (
+    SELECT a.line, CASE
+        WHEN a.model <> '' AND d.code IS NULL THEN 'model ' || quote_literal(a.model) || ' is not in the list of models'
+        WHEN a.digits <> d.digits THEN 'digits ' || a.digits || ', but model ' || a.model || ' has ' || d.digits
+        WHEN a.multiplier <> m.multiplier THEN
+            'multiplier ' || a.multiplier || ' is listed, ' || m.multiplier || ' is installed: an exchange changes it'
+        WHEN a.digits <> m.digits THEN
+            'digits ' || a.digits || ' are listed, ' || m.digits || ' are installed: an exchange changes them'
+        END AS why
+    FROM meter_arrival a
+    LEFT JOIN meter_model d ON d.code = a.model
+    LEFT JOIN meter m ON m.serial = a.serial AND m.removed_at IS NULL
+)
+DELETE FROM meter_arrival a USING contradiction c WHERE a.line = c.line AND c.why IS NOT NULL RETURNING a.line, c.why;
+
 -- name: update_listed_meters
 -- Changes what the list says otherwise about installed meters.
 UPDATE meter m SET
     unit = a.unit, concentrator = a.concentrator, feeder = a.feeder, class = a.class,
-    multiplier = a.multiplier, digits = a.digits, transformer = a.transformer, model = a.model
+    transformer = a.transformer, model = a.model, ct = coalesce(a.ct, m.ct), vt = coalesce(a.vt, m.vt)
 FROM meter_arrival a
 WHERE m.removed_at IS NULL AND m.serial = a.serial
-    AND (m.unit, m.concentrator, m.feeder, m.class, m.multiplier, m.digits, m.transformer, m.model)
-        <> (a.unit, a.concentrator, a.feeder, a.class, a.multiplier, a.digits, a.transformer, a.model);
+    AND (m.unit, m.concentrator, m.feeder, m.class, m.transformer, m.model, m.ct, m.vt)
+        IS DISTINCT FROM (a.unit, a.concentrator, a.feeder, a.class, a.transformer, a.model,
+            coalesce(a.ct, m.ct), coalesce(a.vt, m.vt));
 
 -- name: insert_listed_meters
 -- Adds listed meters that are not installed yet, in the order of the list.
 INSERT INTO meter
-    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model)
-SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model
+    (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model,
+    ct, vt)
+SELECT serial, metering_point, unit, concentrator, feeder, class, multiplier, digits, installed_at, transformer, model,
+    ct, vt
 FROM meter_arrival a
 WHERE NOT EXISTS (SELECT FROM meter m WHERE m.removed_at IS NULL AND m.serial = a.serial)
 ORDER BY line;
+
+-- name: insert_programmes
+-- Notes which schedule listed meters have been programmed with, where that is news.
+INSERT INTO meter_programme (meter, since, schedule)
+SELECT m.id, coalesce(a.schedule_since, CASE WHEN p.meter IS NULL THEN m.installed_at ELSE now() END), a.schedule
+FROM meter_arrival a
+JOIN meter m ON m.serial = a.serial AND m.removed_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT meter, schedule FROM meter_programme WHERE meter = m.id ORDER BY since DESC LIMIT 1
+) p ON true
+WHERE a.schedule <> '' AND a.schedule IS DISTINCT FROM p.schedule
+ON CONFLICT (meter, since) DO UPDATE SET schedule = excluded.schedule;
+
+-- name: upsert_model
+-- A model of meters as listed; the new list replaces the old.
+INSERT INTO meter_model (code, digits, wrap_kwh, capture_period_s, rates)
+VALUES (%(code)s, %(digits)s, %(wrap_kwh)s, %(capture_period_s)s, %(rates)s)
+ON CONFLICT (code) DO UPDATE SET digits = excluded.digits, wrap_kwh = excluded.wrap_kwh,
+    capture_period_s = excluded.capture_period_s, rates = excluded.rates, listed_at = now();
+
+-- name: list_models
+-- All models.
+SELECT code, digits, wrap_kwh, capture_period_s, rates FROM meter_model ORDER BY code;
 
 -- name: try_lease
 -- Takes the lock of a lease until the connection ends, if it is free.

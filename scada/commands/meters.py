@@ -1,13 +1,17 @@
 """``scada meters``: the registry of installed meters, and everything that is asked and told about them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from historian.exchange import import_exchanges
+from historian.exchange import Installation, import_exchanges, installations
+from historian.models import import_models
 from historian.registry import import_meters
 from scada.commands import meterasking, meterfigures
 from scada.commands.context import FAILED, config_of, told_failures
@@ -70,6 +74,56 @@ def exchange(
     _out().print(f"{outcome.done} meters {'would be ' if dry_run else ''}exchanged")
     if outcome.faults:
         raise typer.Exit(FAILED)
+
+
+@app.command("models")
+def models(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV: code,digits,wrap_kwh,capture_period_s,rates; see docs/meters.md.")],
+    *,
+    dry_run: DryRun = False,
+) -> None:
+    """Bring a list of meter models into the registry; rows with faults are left out and told."""
+    with told_failures():
+        outcome = import_models(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
+    _tell(outcome.faults)
+    _out().print(f"{outcome.done} models {'would be ' if dry_run else ''}listed")
+    if outcome.faults:
+        raise typer.Exit(FAILED)
+
+
+@app.command("installations")
+def history(
+    context: typer.Context, metering_point: Annotated[str, typer.Argument(help="Code of the metering point.")]
+) -> None:
+    """Every meter that stood at a metering point: from when to when, ratios, schedules, registers at both ends."""
+    with told_failures():
+        config = config_of(context)
+        found = installations(supervisor.endpoints(config).postgres_reader_dsn, metering_point)
+    if not found:
+        _out().print(f"No meter ever stood at {metering_point}", markup=False)
+        raise typer.Exit(FAILED)
+    zone = ZoneInfo(config.time_zone)
+    table = Table(box=None, pad_edge=False)
+    for name in ("meter", "model", "from", "to", "multiplier", "schedule", "at the start", "at the end"):
+        table.add_column(name)
+    for each in found:
+        table.add_row(*installation_row(each, zone))
+    _out().print(table)
+
+
+def installation_row(each: Installation, zone: ZoneInfo) -> tuple[str, ...]:
+    """One meter at a metering point, for a person."""
+    ratios = f"{each.multiplier}" + (f" = {each.ct} × {each.vt}" if each.ct and each.vt else "")
+    schedules = "; ".join(f"{name} since {_day(since, zone)}" for name, since in each.programmes)
+    registers = ("; ".join(f"{code} {value:,}" for code, value in sorted(part.items()))
+                 for part in (each.start_registers, each.end_registers))  # fmt: skip
+    until = "" if each.removed_at is None else _day(each.removed_at, zone)
+    return (str(each.serial), each.model, _day(each.installed_at, zone), until, ratios, schedules, *registers)
+
+
+def _day(time: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M")
 
 
 def _out() -> Console:

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from historian.exchange import ExchangeImport, Installation, import_exchanges, installations
 from historian.export import export_month, month_bounds, verify_month
 from historian.figures import Grouping, MeterFigures, Snapshot
+from historian.models import MeterModel, import_models, known_models
 from historian.outages import OutageStore, StoredOutage
 from historian.registry import import_meters
 from historian.store import HistorianStore
@@ -188,6 +189,61 @@ def test_an_exchange_keeps_both_registers_and_both_meters(meters: str, tmp_path:
     with HistorianStore(meters, worker="test", clock=lambda: NOW) as store:
         known = {each.serial: (each.installed_at, each.removed_at) for each in store.registered_meters()}
     assert (known[1], known[77]) == ((installed, at), (at, NOT_REMOVED))
+
+
+def test_models_ratios_and_schedules_are_kept_and_contradictions_told(meters: str, tmp_path: Path) -> None:
+    models = tmp_path / "models.csv"
+    models.write_text(
+        "code,digits,wrap_kwh,capture_period_s,rates\nM6,6,,1800,1-0:1.8.1=BT\nM5,5,50000,1800,\nM6,7,,1800,\n",
+        encoding="utf-8",
+    )
+    assert import_models(meters, models, dry_run=True).done == 2
+    assert known_models(meters) == ()
+    assert import_models(meters, models).faults == (Fault(str(models), "line 4", "model M6 stands in line 2 already"),)
+    assert known_models(meters) == (
+        MeterModel("M5", 5, 50_000, 1800, {}),
+        MeterModel("M6", 6, 1_000_000, 1800, {"1-0:1.8.1": "BT"}),
+    )
+    file = tmp_path / "again.csv"
+    begun = "2025-01-01T00:00:00+07:00"
+    file.write_text(
+        HEADER.strip() + ",model,ct,vt,schedule,schedule_since\n"
+        f"1,P0001,PN01,D1,TN01/471,residential,1,6,{begun},T1,M6,1,1,BT-CD-TD,\n"
+        f"2,P0002,PN01,D1,TN01/471,business,1,6,{begun},T1,M7,,,,\n"
+        f"3,P0003,PN01,D1,TN01/471,residential,1,6,{begun},T2,M5,,,,\n"
+        f"4,P0004,PN01,D1,TN01/471,business,40,6,{begun},T2,,,,,\n"
+        f"5,P0005,PN01,D2,TN01/471,residential,1,7,{begun},T3,,,,,\n",
+        encoding="utf-8",
+    )
+    done = import_meters(meters, file)
+    assert (done.added, done.changed, done.unchanged) == (0, 1, 0)
+    assert [(each.key, each.message) for each in done.faults] == [
+        ("line 3", "model 'M7' is not in the list of models"),
+        ("line 4", "digits 6, but model M5 has 5"),
+        ("line 5", "multiplier 40 is listed, 1 is installed: an exchange changes it"),
+        ("line 6", "digits 7 are listed, 6 are installed: an exchange changes them"),
+    ]
+    file.write_text(
+        HEADER.strip() + ",model,ct,vt,schedule,schedule_since\n"
+        f"1,P0001,PN01,D1,TN01/471,residential,1,6,{begun},T1,M6,,,1G,2026-05-01T00:00:00+07:00\n",
+        encoding="utf-8",
+    )
+    assert import_meters(meters, file).unchanged == 1
+    transformers = tmp_path / "ct.csv"
+    transformers.write_text(
+        EXCHANGES.strip() + ",model,ct,vt\nP0001,1,700,1,700,40,6,2026-05-20T09:00:00+07:00,M6,40,1\n", encoding="utf-8"
+    )
+    assert import_exchanges(meters, transformers).faults == ()
+    installed, may, at = (
+        round(datetime.fromisoformat(f"{day}:00:00+07:00").timestamp()) * 1_000_000
+        for day in ("2025-01-01T00", "2026-05-01T00", "2026-05-20T09")
+    )
+    ended = {"1-0:1.8.0": 700}
+    programmes = (("BT-CD-TD", installed), ("1G", may))
+    assert installations(meters, "P0001") == (
+        Installation(1, installed, at, 1, 6, {}, ended, "M6", 1, 1, programmes),
+        Installation(1, at, None, 40, 6, ended, {}, "M6", 40, 1, ()),
+    )
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(meters: str, tmp_path: Path) -> None:

@@ -56,6 +56,38 @@ def test_a_row_that_cannot_be_used_is_named_with_its_line(tmp_path: Path, row: s
     assert [str(fault) for fault in faults] == [f"{path}: line 2: {message}"]
 
 
+RATIOS = f"{HEADER},ct,vt,schedule,schedule_since"
+
+
+def test_ratios_and_schedule_are_read_where_they_are_known(tmp_path: Path) -> None:
+    row = GOOD.replace(",1,6", ",40,6,20,2,BT-CD-TD,2026-01-01T00:00:00+07:00")
+    (meter,), faults = read_meters(written(tmp_path, RATIOS, row))
+    since = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=7)))
+    assert (meter.multiplier, meter.ct, meter.vt, meter.schedule, meter.schedule_since) == (
+        40,
+        20,
+        2,
+        "BT-CD-TD",
+        since,
+    )
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (",20,6,20,2,,", "multiplier 20 is not ct 20 × vt 2"),
+        (",20,6,20,,,", "ct and vt belong together: one of them is empty"),
+        (",20,6,0,20,,", "ct '0' is no whole number from 1 to 2147483647"),
+        (",1,6,,,,2026-01-01T00:00:00Z", "schedule_since is there without a schedule"),
+        (",1,6,,,BT,2026-01-01T00:00:00", "schedule_since '2026-01-01T00:00:00' has no zone"),
+    ],
+)
+def test_ratios_and_schedules_that_contradict_themselves_are_told(tmp_path: Path, more: str, message: str) -> None:
+    meters, faults = read_meters(written(tmp_path, RATIOS, GOOD.replace(",1,6", more)))
+    assert (meters, [each.message for each in faults]) == ([], [message])
+
+
 def test_a_repeated_serial_or_metering_point_costs_the_later_row(tmp_path: Path) -> None:
     same_serial = GOOD.replace("PN04000000001", "PN04000000002")
     same_point = GOOD.replace("240000000001", "240000000002")
