@@ -106,6 +106,12 @@ class MeterRequests:
         with self._link.transaction() as connection, connection.cursor() as cursor:
             cursor.executemany(query("end_request"), rows)
 
+    def place(self, serial: int) -> tuple[str, str] | None:
+        """Metering point and feeder of an installed meter."""
+        with self._link.transaction() as connection:
+            row = connection.execute(query("place_of_meter"), {"serial": serial}).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
+
     def end_forgotten(self, now: int) -> int:
         """End what its process never will; how many."""
         with self._link.transaction() as connection:

@@ -11,7 +11,7 @@ from typing import Any
 from historian.requests import FORGOTTEN_AFTER_US, MeterRequests, RequestEnding
 from meters.request import RequestKind
 from meters.requestqueue import Ending, Priority
-from scada.model.meterlink import SupplyAction, SupplyOutcome
+from scada.model.meterlink import SupplyAction, SupplyOutcome, SupplyPlace
 from scada.model.ports import Clock
 
 GLANCE_S = 0.2
@@ -64,8 +64,14 @@ class MeterAsking:
 class RequestedSupply:
     """SupplyControl by way of requests."""
 
-    def __init__(self, asking: MeterAsking) -> None:
-        self._asking = asking
+    def __init__(self, store: MeterRequests, clock: Clock) -> None:
+        self._store = store
+        self._asking = MeterAsking(store, clock)
+
+    def place(self, serial: int) -> SupplyPlace | None:
+        """Where a meter is installed. Raises StoreUnavailable."""
+        found = self._store.place(serial)
+        return None if found is None else SupplyPlace(serial, *found)
 
     def operate(self, serial: int, action: SupplyAction, *, requested_by: str, within_s: float) -> SupplyOutcome:
         """Tell one meter and wait for the state it is in then. Raises StoreUnavailable."""

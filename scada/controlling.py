@@ -35,6 +35,7 @@ from scada.image import ProcessImage
 from scada.model.cause import Cause
 from scada.model.errors import ConfigurationError, Fault, GridScadaError, LinkError
 from scada.model.event import EventKind
+from scada.model.meterlink import SupplyControl
 from scada.model.quality import Quality
 from scada.model.sample import SAMPLE, SampleArray
 from scada.model.station import Province
@@ -147,6 +148,7 @@ class DeskRoom:
         take_samples: Callable[[SampleArray], None],
         interlocking: Interlocking,
         what_if: Callable[[], WhatIf],
+        supply: SupplyControl | None = None,
     ) -> None:
         config = installation.config
         folder = folder_of(config)
@@ -189,6 +191,7 @@ class DeskRoom:
                 carried=carried,
                 clock=now_us,
                 monotonic=time.monotonic,
+                supply=supply,
             )
         )
 

@@ -17,8 +17,10 @@ from typing import Any
 
 from historian.events import EventDatabase
 from historian.journal import JournalArchive
+from historian.requests import MeterRequests
 from historian.sink import SinkLimits, TelemetrySink
 from historian.store import HistorianStore
+from scada.asking import RequestedSupply
 from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
@@ -185,11 +187,18 @@ async def _run_in_control(
     customers: dict[str, int] = {}
     province = installation.province
     interlocking = TopologyInterlocking(province)
+    requests = MeterRequests(endpoints.postgres_dsn, application=f"{NAME} supply")
     desk_room = DeskRoom(
-        installation, tenure, room.image, room.take, interlocking, lambda: _what_if(province, customers)
+        installation,
+        tenure,
+        room.image,
+        room.take,
+        interlocking,
+        lambda: _what_if(province, customers),
+        RequestedSupply(requests, now_us),
     )
     routes = control_routes(lambda: None if tenure.lost else desk_room.desk)
-    with HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
+    with requests, HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
         sink = TelemetrySink(store, config.var / "spool", name=NAME, clock=now_us, limits=limits)
         event_store = EventDatabase(endpoints.postgres_dsn, application=f"{NAME} events", clock=now_us)
         events = TelemetrySink(

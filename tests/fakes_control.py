@@ -36,6 +36,7 @@ from scada.controlling import line_pairs
 from scada.image import ProcessImage
 from scada.model.cause import Cause
 from scada.model.commandlink import CommandLinks
+from scada.model.meterlink import SupplyControl
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, samples
 from scada.model.station import Province, Station
@@ -222,6 +223,7 @@ class Rig:
     image: ProcessImage = field(init=False)
     wrap: Callable[[CommandLinks], CommandLinks] = lambda links: links
     what_if: Callable[[Operation], Consequences] = lambda _: Consequences(known=False, reason="not asked here")
+    supply: SupplyControl | None = None
     _closing: list[Any] = field(default_factory=list)
 
     def clock(self) -> int:
@@ -262,6 +264,7 @@ class Rig:
             carried=carried,
             clock=self.clock,
             monotonic=time.monotonic,
+            supply=self.supply,
         )
         self.desk = ControlDesk(parts)
         self.desk.start()

@@ -146,6 +146,10 @@ SELECT %(kind)s, %(priority)s, id, %(requested_by)s, %(expires_at)s, %(parameter
 FROM meter WHERE serial = %(serial)s AND removed_at IS NULL
 RETURNING id;
 
+-- name: place_of_meter
+-- Where an installed meter stands and hangs.
+SELECT metering_point, feeder FROM meter WHERE serial = %(serial)s AND removed_at IS NULL;
+
 -- name: serials_at
 -- Installed meters behind a concentrator or a feeder.
 SELECT serial FROM meter WHERE removed_at IS NULL AND (concentrator = %(place)s OR feeder = %(place)s) ORDER BY serial;

@@ -14,10 +14,14 @@ import typer
 from historian.requests import MeterRequests, RequestEnding
 from meters.request import RequestKind
 from meters.requestqueue import Ending, Priority
-from scada.asking import MeterAsking, RequestedSupply
+from scada.asking import MeterAsking
 from scada.clock import now_us
 from scada.commands.context import FAILED, config_of, told_failures
+from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.duration import seconds_of
+from scada.commands.operating import UNKNOWN, Key, Reason
+from scada.control.lifecycle import Outcome
+from scada.control.message import Wish
 from scada.hmi.screen import paper
 from scada.model.errors import GridScadaError
 from scada.model.meterlink import SupplyAction
@@ -27,6 +31,8 @@ Serials = Annotated[list[int] | None, typer.Argument(help="Serial numbers.")]
 Place = Annotated[str, typer.Option("--at", help="All meters of a concentrator (DCU00017) or feeder (TN07/473).")]
 Within = Annotated[str, typer.Option("--within", help="How long an answer is awaited.")]
 SHOWN = 50
+LONGEST_S = 75.0
+"""The desk answers when the order has ended, and nobody waits longer for its answer."""
 
 
 class NobodyAsked(GridScadaError):
@@ -58,31 +64,37 @@ def events(
 
 def disconnect(
     context: typer.Context,
-    serial: Annotated[int, typer.Argument(help="Serial number of the meter.")],
+    serial: Annotated[int, typer.Argument(min=1, help="Serial number of the meter.")],
+    key: Key,
+    reason: Reason = "",
     within: Within = "60s",
 ) -> None:
-    """Cut the supply of one meter."""
-    _switch(context, serial, SupplyAction.DISCONNECT, within)
+    """Cut the supply of one meter: signed here, judged and written down by the control desk."""
+    _switch(context, serial, SupplyAction.DISCONNECT, key, reason, within)
 
 
 def reconnect(
     context: typer.Context,
-    serial: Annotated[int, typer.Argument(help="Serial number of the meter.")],
+    serial: Annotated[int, typer.Argument(min=1, help="Serial number of the meter.")],
+    key: Key,
+    reason: Reason = "",
     within: Within = "60s",
 ) -> None:
-    """Give one meter its supply back."""
-    _switch(context, serial, SupplyAction.RECONNECT, within)
+    """Give one meter its supply back: signed here, judged and written down by the control desk."""
+    _switch(context, serial, SupplyAction.RECONNECT, key, reason, within)
 
 
-def _switch(context: typer.Context, serial: int, action: SupplyAction, within: str) -> None:
-    with told_failures(), MeterRequests(supervisor.endpoints(config_of(context)).postgres_dsn) as store:
-        supply = RequestedSupply(MeterAsking(store, now_us))
-        outcome = supply.operate(serial, action, requested_by=getpass.getuser(), within_s=seconds_of(within))
-    state = f", the meter says {outcome.state}" if outcome.state else ""
-    why = f": {outcome.why}" if outcome.why else ""
-    paper().print(f"{serial} {action.value} {outcome.ending}{why}{state}", markup=False)
-    if outcome.ending != Ending.DONE:
-        raise typer.Exit(FAILED)
+def _switch(context: typer.Context, serial: int, action: SupplyAction, key: str, reason: str, within: str) -> None:
+    with told_failures():
+        config = config_of(context)
+        by = signer(key, config)
+        fields = {"target": str(serial), "supply": action, "reason": reason}
+        content = message(by, Wish.SUPPLY, holds_s=min(seconds_of(within), LONGEST_S), **fields)
+        report = Client(config.var).send(signed(by, content))
+    told = report.get("sentence") or "; ".join(each["sentence"] for each in report.get("refusals", []))
+    paper().print(f"{serial} {action.value} {report['outcome']}: {told}", markup=False)
+    if report["outcome"] != Outcome.COMPLETED:
+        raise typer.Exit(UNKNOWN if report["outcome"] == Outcome.UNKNOWN else FAILED)
 
 
 def _ask(

@@ -36,6 +36,7 @@ class Right(StrEnum):
 
     OPERATE = "operate"
     APPROVE = "approve"
+    SUPPLY = "switch the supply of meters"
     EMERGENCY = "override the second person in an emergency"
     TAG = "tag"
     CLEAR_TAGS_OF_OTHERS = "remove the tags of others"
@@ -45,6 +46,7 @@ class Right(StrEnum):
 RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.OPERATE: frozenset({Role.OPERATOR}),
     Right.APPROVE: frozenset({Role.OPERATOR}),
+    Right.SUPPLY: frozenset({Role.OPERATOR}),
     Right.EMERGENCY: frozenset({Role.OPERATOR}),
     Right.TAG: frozenset({Role.OPERATOR, Role.ENGINEER}),
     Right.CLEAR_TAGS_OF_OTHERS: frozenset({Role.ENGINEER}),

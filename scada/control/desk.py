@@ -22,6 +22,7 @@ from scada.control.message import US, Message, NotAMessage, Wish, read_message
 from scada.control.movement import MovementWatch
 from scada.control.parts import DeskParts
 from scada.control.recovery import RELEASED, OpenCommand
+from scada.control.supply import SupplyDesk
 from scada.control.tagging import Tagging
 from scada.control.tags import Tags
 from scada.hashchain import ChainError
@@ -48,6 +49,7 @@ class ControlDesk:
         self.checks = Checks(parts, self.tags, dict(parts.carried.seen), parts.carried.authority, self._journal)
         self.alarms = DeskAlarms(parts.carried.alarms.values(), self._journal, parts.clock)
         self._tagging = Tagging(self.checks)
+        self._supply = SupplyDesk(self.checks, self._journal, self.alarms, parts.supply)
         self.courses: dict[str, Course] = {}
         self._movements = MovementWatch(parts.stations)
         self._conduct = Conduct(parts, self.checks, self._journal, self.alarms, self._movements)
@@ -128,13 +130,13 @@ class ControlDesk:
 
     def _journal_received(self, admitted: Admitted, document: bytes) -> None:
         message = admitted.message
-        is_order = message.do in (Wish.OPERATE, Wish.SELECT)
+        is_order = message.do in (Wish.OPERATE, Wish.SELECT, Wish.SUPPLY)
         body = {
             "id": message.id,
             "do": str(message.do),
             "by": admitted.person.name,
             "target": message.target if is_order else "",
-            "action": str(message.action or ""),
+            "action": str(message.action or message.supply or ""),
             "expires": message.expires,
             "document": document.decode(),
         }
@@ -147,6 +149,8 @@ class ControlDesk:
             return await self._begin(admitted, document, now)
         if wish in (Wish.EXECUTE, Wish.CANCEL):
             return await self._continue(admitted, now)
+        if wish is Wish.SUPPLY:
+            return await self._supply.take(admitted)
         if wish is Wish.ACKNOWLEDGE:
             answer = self.alarms.acknowledge(admitted, self.checks, now)
         else:

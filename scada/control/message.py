@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from scada.model.meterlink import SupplyAction
 from scada.model.switching import Action, ControlModel
 
 US: Final = 1_000_000
@@ -25,6 +26,7 @@ class Wish(StrEnum):
     TAG = "tag"
     UNTAG = "untag"
     HAND_OVER = "hand_over"
+    SUPPLY = "supply"
     ACKNOWLEDGE = "acknowledge"
 
 
@@ -58,6 +60,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     subject: str = ""
     tag: TagKind | None = None
     to: str = ""
+    supply: SupplyAction | None = None
 
     @property
     def payload(self) -> bytes:
@@ -88,6 +91,9 @@ def _fault(message: Message) -> str:
     if message.do in (Wish.OPERATE, Wish.SELECT):
         if not message.target or message.action is None:
             return f"{message.do} needs target and action"
+    elif message.do is Wish.SUPPLY:
+        if message.supply is None or not (message.target.isascii() and message.target.isdecimal()):
+            return "supply needs the serial of a meter as target, and disconnect or reconnect"
     elif message.do is Wish.TAG:
         if not message.target or message.tag is None:
             return "tag needs target and tag"

@@ -14,6 +14,7 @@ from scada.control.recovery import Carried
 from scada.control.tenure import Tenure
 from scada.control.trust import Trust
 from scada.model.commandlink import CommandLinks
+from scada.model.meterlink import SupplyControl
 from scada.model.ports import Clock
 from scada.model.sample import SampleArray
 from scada.model.station import Station
@@ -44,3 +45,4 @@ class DeskParts:
     carried: Carried
     clock: Clock
     monotonic: Callable[[], float]
+    supply: SupplyControl | None = None

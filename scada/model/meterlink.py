@@ -26,9 +26,25 @@ class SupplyOutcome:
     state: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SupplyPlace:
+    """Where a meter is installed; ``feeder`` is ``TN07/473``, or '' when unknown."""
+
+    serial: int
+    metering_point: str
+    feeder: str
+
+
 class SupplyControl(Protocol):
-    """The disconnect controls of all meters. Calls block until the order has ended; use from a thread of one's own."""
+    """The disconnect controls of all meters. Calls block until the order has ended; use from a thread of one's own.
+
+    Its one caller is the control desk.
+    """
+
+    def place(self, serial: int) -> SupplyPlace | None:
+        """Where a meter is installed; None when no installed meter has this serial. Raises StoreUnavailable."""
+        ...
 
     def operate(self, serial: int, action: SupplyAction, *, requested_by: str, within_s: float) -> SupplyOutcome:
-        """Tell one meter. Nothing is sent twice. Raises StoreUnavailable when the order could not even be entered."""
+        """Tell one meter. Nothing is sent twice. Raises StoreUnavailable: then nobody knows whether it was entered."""
         ...

@@ -66,6 +66,10 @@ def asking(store: FakeRequests, *, late: bool = False) -> MeterAsking:
     return MeterAsking(store, lambda: next(times))  # type: ignore[arg-type]  # the fake has what is used
 
 
+def supply(store: FakeRequests) -> RequestedSupply:
+    return RequestedSupply(store, lambda: NOW)  # type: ignore[arg-type]  # the fake has what is used
+
+
 def ask(store: FakeRequests, *serials: int, late: bool = False) -> list[tuple[int, str, str]]:
     found = asking(store, late=late).ask(
         RequestKind.READ, serials, priority=Priority.ON_DEMAND, requested_by="dung", within_s=5.0
@@ -94,14 +98,14 @@ def test_what_nobody_can_end_is_unknown() -> None:
 @pytest.mark.parametrize("action", list(SupplyAction))
 def test_supply_is_switched_before_everything_else_and_the_meters_own_word_is_told(action: SupplyAction) -> None:
     store = FakeRequests({1: ("done", "", {"state": "DISCONNECTED"})})
-    outcome = RequestedSupply(asking(store)).operate(1, action, requested_by="dung", within_s=5.0)
+    outcome = supply(store).operate(1, action, requested_by="dung", within_s=5.0)
     assert outcome == SupplyOutcome(1, "done", "", "DISCONNECTED")
     assert store.entered == [(action.value, Priority.SUPPLY, "dung")]
 
 
 def test_no_state_is_claimed_for_a_meter_that_was_silent() -> None:
     store = FakeRequests({1: ("unknown", "no answer in time", None)})
-    outcome = RequestedSupply(asking(store)).operate(1, SupplyAction.RECONNECT, requested_by="d", within_s=5.0)
+    outcome = supply(store).operate(1, SupplyAction.RECONNECT, requested_by="d", within_s=5.0)
     assert outcome == SupplyOutcome(1, "unknown", "no answer in time", "")
 
 
