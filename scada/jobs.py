@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from historian import upkeep
+from historian.compression import compress_days
 from historian.events import forget_event_batches
 from historian.lease import Lease
 from historian.rollup import roll_up
@@ -36,6 +37,9 @@ LEASE = "scada jobs"
 LEASE_TRIED_EVERY_S = 2.0
 SETTLED_AFTER = timedelta(hours=2)
 """A day of readings is closed this long after its end: by then most late ones are in, and later ones still fit."""
+
+COMPRESSED_AFTER = timedelta(days=40)
+"""By then the month is billed; what comes still later is rare, and only slower to store."""
 
 SPOOL_MAY_LIE = timedelta(days=60)
 DAY_US = 86_400_000_000
@@ -102,6 +106,11 @@ def timetable(config: Config, dsn: str, now: Callable[[], int]) -> tuple[Job, ..
             "registers at midnight",
             CronTrigger(hour="0-8/2", minute=25, timezone=zone),
             partial(keep_snapshots, dsn, zone, now),
+        ),
+        Job(
+            "compression of readings",
+            CronTrigger(hour=4, minute=10, timezone=zone),
+            partial(_compress, dsn, now),
         ),
         Job("outages", CronTrigger(second=30, timezone=zone), partial(group_outages, dsn, now)),
         Job(
@@ -228,6 +237,11 @@ def _forget_batches(dsn: str, now: Callable[[], int]) -> str:
 
 def _retain(dsn: str, table: upkeep.Hypertable, days: int, now: Callable[[], int]) -> str:
     return _counted(f"chunks of {table} dropped", upkeep.drop_before(dsn, table, now() - days * DAY_US))
+
+
+def _compress(dsn: str, now: Callable[[], int]) -> str:
+    done = compress_days(dsn, now() - _us(COMPRESSED_AFTER))
+    return f"{len(done.days)} days compressed" if done.allowed else "this edition of TimescaleDB has no compression"
 
 
 def _counted(what: str, names: tuple[str, ...]) -> str:

@@ -28,6 +28,8 @@ from simulators.fleet_scenario import load_scenario
 from simulators.grid_solver import GridSolver
 from simulators.impairments import FaultSyntax, LinkFault, parse_fault
 from simulators.opcua_security import missing_certificates
+from simulators.own_connections import parts, serve_own_connections
+from simulators.own_modems import ModemPlan
 from simulators.plant import Plant
 from simulators.registry_file import write_registry
 from simulators.station_scenario import StationFault, check_against, link_faults
@@ -67,6 +69,9 @@ ExchangeOption = Annotated[
     Path | None, typer.Option("--exchange-file", help="Written (CSV) when a scenario exchanges meters.")
 ]
 
+OwnOption = Annotated[
+    bool, typer.Option("--own-connections", help="Every meter has its own modem and MQTT connection.")
+]
 StimuliOption = Annotated[
     Path | None, typer.Option("--stimuli", help="File (JSON) with values to show, for a point-to-point test.")
 ]
@@ -186,8 +191,20 @@ def fleet(
     truth_file: TruthOption = None,
     scenario: ScenarioOption = "",
     exchange_file: ExchangeOption = None,
+    *,
+    own_connections: OwnOption = False,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="With --own-connections.")] = 2,
 ) -> None:
     """The meters alone."""
+
+    async def serve_modems() -> None:
+        if scenario or exchange_file is not None:
+            raise typer.BadParameter("meters with connections of their own know no scenario yet")
+        fleet_of(load_province(folder), meters=meters, seed=seed, own_connections=True)
+        plan = ModemPlan(meters, seed, 0, meters, host, port, user, "", capture_period, "modem", str(folder))
+        stop = _stop_on_signals()
+        cut = parts(plan, processes)
+        await serve_own_connections(cut, _password(password_file), stop, ready_file, state_file, truth_file)
 
     async def serve() -> None:
         plan = FleetPlan(
@@ -196,7 +213,7 @@ def fleet(
         publisher = make_publisher(plan, load_province(folder), _password(password_file))
         await serve_fleet(plan, publisher, _stop_on_signals(), ready_file, state_file)
 
-    _run(serve())
+    _run(serve_modems() if own_connections else serve())
 
 
 @app.command()
@@ -205,11 +222,13 @@ def registry(
     meters: Annotated[int, typer.Option("--meters", min=1, help="How many meters.")] = 5000,
     seed: SeedOption = 1,
     folder: FolderOption = DEFAULT_FOLDER,
+    *,
+    own_connections: OwnOption = False,
 ) -> None:
     """The fleet's registry, as the historian imports it; no meter is started."""
 
     async def write() -> None:
-        made = fleet_of(load_province(folder), meters=meters, seed=seed)
+        made = fleet_of(load_province(folder), meters=meters, seed=seed, own_connections=own_connections)
         out.parent.mkdir(parents=True, exist_ok=True)
         typer.echo(f"{write_registry(made, out)} meters in {out}")
 

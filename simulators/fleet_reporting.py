@@ -181,6 +181,11 @@ class Reporting:
         self._next[own] = np.minimum(self._next[own], self._marks[0][own] + self.plan.capture_period_us)
         self._schedule(np.arange(link, self.senders, self.links))
 
+    def sender_lost(self, sender: int) -> None:
+        """As ``link_lost``, for a sender with a connection of its own."""
+        self._next[sender] = min(self._next[sender], self._marks[0][sender] + self.plan.capture_period_us)
+        self._schedule(np.array([sender]))
+
     def pass_time(self, now: int) -> None:
         """Move the marks that tell what was acknowledged long enough ago. Call at least every second."""
         if now - self._marked_at >= self.plan.resend_us // (_MARKS - 1):

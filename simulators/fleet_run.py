@@ -11,7 +11,7 @@ from scada.model.errors import ConfigurationError, Fault
 from scada.model.station import Province
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_scenario import load_scenario
-from simulators.meter_fleet import Fleet, feeders_of, make_fleet
+from simulators.meter_fleet import DIRECT_SHARE, Fleet, feeders_of, make_fleet
 from simulators.registry_file import write_exchanges, write_truth
 from simulators.state_file import STATE_EVERY_S, write_json
 
@@ -51,10 +51,14 @@ def make_publisher(plan: FleetPlan, province: Province, password: str) -> FleetP
         raise ConfigurationError([Fault("fleet", "", str(error))]) from error
 
 
-def fleet_of(province: Province, *, meters: int, seed: int) -> Fleet:
-    """The meters behind the province's feeders. Raises ConfigurationError when there cannot be as many."""
+def fleet_of(province: Province, *, meters: int, seed: int, own_connections: bool = False) -> Fleet:
+    """The meters behind the province's feeders. Raises ConfigurationError when there cannot be as many.
+
+    own_connections: all have their own modem, none is behind a concentrator.
+    """
+    share = 1.0 if own_connections else DIRECT_SHARE
     try:
-        return make_fleet(feeders_of(province), meters=meters, seed=seed)
+        return make_fleet(feeders_of(province), meters=meters, seed=seed, direct_share=share)
     except ValueError as error:
         raise ConfigurationError([Fault("fleet", "--meters", str(error))]) from error
 

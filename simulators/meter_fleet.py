@@ -127,15 +127,18 @@ def feeders_of(province: Province) -> tuple[FeederShare, ...]:
     )
 
 
-def make_fleet(feeders: Sequence[FeederShare], *, meters: int = 200_000, seed: int = 1) -> Fleet:
+def make_fleet(
+    feeders: Sequence[FeederShare], *, meters: int = 200_000, seed: int = 1, direct_share: float = DIRECT_SHARE
+) -> Fleet:
     """A fleet of ``meters`` meters, spread over the feeders in proportion to their load.
 
-    The same arguments give the same fleet.
+    ``direct_share`` of them have their own modem, and whoever is left over by whole concentrators. The same arguments
+    give the same fleet.
     Raises ValueError when there is no feeder with load, a mix is unknown, or ``meters`` is not 1..9,999,999.
     """
     if not 1 <= meters <= 9_999_999:
         raise ValueError(f"{meters} meters; 1 to 9 999 999 are possible")
-    count = round(meters * (1.0 - DIRECT_SHARE) / METERS_PER_CONCENTRATOR)
+    count = round(meters * (1.0 - direct_share) / METERS_PER_CONCENTRATOR)
     customers = _customers(feeders)
     weights = customers.sum(axis=1)
     concentrator_feeder = np.repeat(np.arange(len(feeders)), _apportion(count, weights))

@@ -263,6 +263,34 @@ LEFT JOIN pg_catalog.pg_index i
 WHERE c.hypertable_name = 'reading' AND c.range_end <= %(before)s AND i.indexrelid IS NULL
 ORDER BY c.range_start;
 
+-- name: edition
+-- What the server calls its edition of TimescaleDB: apache, or timescale for the community edition.
+SELECT current_setting('timescaledb.license');
+
+-- name: compressed_days
+-- Days of readings, and how many of them are compressed.
+SELECT count(*), count(*) FILTER (WHERE is_compressed)
+FROM timescaledb_information.chunks WHERE hypertable_name = 'reading';
+
+-- name: days_to_compress
+-- Chunks of readings that ended before an instant and are not compressed.
+SELECT format('%%I.%%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
+WHERE hypertable_name = 'reading' AND range_end <= %(before)s AND NOT is_compressed ORDER BY range_start;
+
+-- name: is_compression_declared
+-- Whether it was said before how readings are compressed.
+SELECT compression_enabled FROM timescaledb_information.hypertables WHERE hypertable_name = 'reading';
+
+-- name: declare_compression
+-- A meter's day lies together, in the order of time: neighbouring registers differ little.
+ALTER TABLE reading SET (
+    timescaledb.compress, timescaledb.compress_segmentby = 'meter', timescaledb.compress_orderby = 'time'
+);
+
+-- name: compress_day
+-- Compresses one closed day; late readings still fit into it.
+SELECT compress_chunk({chunk}::regclass);
+
 -- name: drop_unfinished_index
 -- Removes what an interrupted index build has left.
 DROP INDEX IF EXISTS {schema}.{index};

@@ -13,6 +13,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from historian.compression import Edition, readings_of
 from historian.figures import Grouping, MeterFigures
 from historian.history import History
 from historian.outages import OutageStore
@@ -147,8 +148,12 @@ def customers(
 
 def storage(context: typer.Context, *, as_json: Json = False) -> None:
     """What readings cost on disk: rows, chunks, bytes for each row with its indexes."""
-    with told_failures(), History(supervisor.endpoints(config_of(context)).postgres_reader_dsn) as history:
-        found = history.storage()
+    with told_failures():
+        dsn = supervisor.endpoints(config_of(context)).postgres_reader_dsn
+        with History(dsn) as history:
+            found = history.storage()
+        with readings_of(dsn) as readings:
+            says, (days, compressed) = readings.license(), readings.compressed()
     if as_json:
         typer.echo(msgspec.json.encode([{**asdict(e), "bytes_per_row": e.bytes_per_row} for e in found]).decode())
         return
@@ -157,6 +162,14 @@ def storage(context: typer.Context, *, as_json: Json = False) -> None:
         megabytes = (f"{size / 1e6:,.1f}" for size in (each.table_bytes, each.index_bytes))
         table.add_row(each.table, f"{each.rows:,}", f"{each.chunks:,}", *megabytes, f"{each.bytes_per_row:.1f}")
     paper().print(table)
+    paper().print(compression_sentence(says, compressed, days), markup=False)
+
+
+def compression_sentence(says: str, compressed: int, days: int) -> str:
+    """What is compressed, for a person; ``says``: the edition of TimescaleDB."""
+    if says != Edition.COMMUNITY:
+        return f"Compression: none; this edition of TimescaleDB ({says}) has none."
+    return f"Compression: {compressed} of {days} days of readings are compressed."
 
 
 def export(
