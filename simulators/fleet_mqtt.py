@@ -17,31 +17,24 @@ A message counts as delivered when the broker says so *and* somebody listens: to
 answer "no matching subscribers"; then the sender keeps the interval and tries again, one message a second until heard.
 """
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
 from paho.mqtt.reasoncodes import ReasonCode
 
 from scada.clock import now_us
 from scada.model.ports import Clock
 from simulators.fleet_account import FleetStats, FleetTruth
-from simulators.fleet_answers import Answering, FleetAnswers, Question
-from simulators.fleet_energy import FleetEnergy
-from simulators.fleet_exchange import ExchangeRecord, Identities
-from simulators.fleet_faults import FleetFaults, near_rollover
+from simulators.fleet_answers import Question
+from simulators.fleet_exchange import ExchangeRecord
 from simulators.fleet_hearing import Hearing
+from simulators.fleet_life import FleetLife
 from simulators.fleet_link import FleetLink
-from simulators.fleet_messages import FleetMessages, Message, OnRequest, Registers
-from simulators.fleet_passage import Passage
-from simulators.fleet_registers import BillingRegisters
-from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting, ReportingPlan
+from simulators.fleet_messages import Message, OnRequest, Registers
+from simulators.fleet_reporting import Notice, NoticeKind, Report, ReportingPlan
 from simulators.fleet_scenario import FleetFault
 from simulators.meter_fleet import Fleet
-
-log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 
@@ -76,45 +69,20 @@ class FleetPublisher:
         if connections < 1 or in_flight < 1:
             raise ValueError("connections and in_flight must be 1 or more")
         period_us = capture_period_s * 1_000_000
-        self._plan = ReportingPlan(period_us, int(period_us * window_share), int(resend_s * 1_000_000))
-        start = clock()
-        self._faults = FleetFaults(faults, fleet, start)
-        fleet = near_rollover(fleet, self._faults.rolling_over(), start, period_us)
-        self._fleet = fleet
+        plan = ReportingPlan(period_us, int(period_us * window_share), int(resend_s * 1_000_000))
         self._clock = clock
-        self._exchanges = self._faults.exchanges(period_us)
-        tamperings = self._faults.tamperings()
-        self._logged = deque(sorted(event for each in tamperings for event in each.events()))
-        self._identities = Identities(fleet, self._exchanges)
-        self._energy = FleetEnergy(fleet, (*tamperings, *self._exchanges))
-        self._reporting = Reporting(fleet, self._plan, links=connections, start=start)
-        for sender, until in self._faults.held_back():
-            self._reporting.hold_back(sender, until)
-        self._messages = FleetMessages(fleet, self._energy, self._reporting, self._identities)
-        self._messages.clock_off_us = self._faults.clock_off_us()
-        answers = FleetAnswers(
-            fleet,
-            self._energy,
-            period_us,
-            self._plan.memory_us,
-            self._messages.clock_off_us,
-            self._identities,
-            tuple(self._logged),
-        )
-        self._answering = Answering(fleet, answers, self._messages, self._faults)
+        self._life = FleetLife(fleet, plan, faults, connections, clock())
+        self._reporting = self._life.reporting
+        self._messages = self._life.messages
+        self._registers = self._life.registers
         self._questions: deque[Question] = deque()
         self._replies: deque[Message] = deque()
-        self._passage = Passage(self._faults)
-        self._registers = BillingRegisters(fleet, self._energy, self._reporting, start)
         self._hearing = Hearing(f"{host}:{port}", len(fleet), connections, resend_s)
         self._questions_answered = self._registers_acknowledged = 0
         self._links = [
             FleetLink(number, (host, port), (username, password), client_id, in_flight, self)
             for number in range(connections)
         ]
-        self._changes: deque[tuple[int, int, bool]] = deque()
-        self._dead_since: dict[int, int] = {}
-        self._feeder_numbers = {fleet.feeders[number].name: number for number in np.unique(fleet.feeder).tolist()}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._drain_until: int | None = None
@@ -137,7 +105,7 @@ class FleetPublisher:
     @property
     def fleet(self) -> Fleet:
         """The fleet it publishes."""
-        return self._fleet
+        return self._life.fleet
 
     @property
     def running(self) -> bool:
@@ -149,18 +117,14 @@ class FleetPublisher:
 
         It takes effect within a tick. False when no meter of this fleet hangs there.
         """
-        number = self._feeder_numbers.get(feeder)
-        if number is None:
-            return False
-        self._changes.append((number, now, energised))
-        return True
+        return self._life.feeder_state(feeder, now, energised=energised)
 
     def stats(self) -> FleetStats:
         """The figures so far."""
         with self._lock:
             reporting = self._reporting
             return FleetStats(
-                meters=len(self._fleet),
+                meters=len(self._life.fleet),
                 meters_reported=reporting.meters_reported,
                 meters_dead=reporting.meters_dead,
                 readings_offered=reporting.readings_offered,
@@ -174,7 +138,7 @@ class FleetPublisher:
                 connections=len(self._links),
                 connections_up=sum(link.connected for link in self._links),
                 overdue_s=reporting.overdue_us(self._clock()) / 1e6,
-                reports_lost=self._passage.lost,
+                reports_lost=self._life.passage.lost,
                 requests_answered=self._questions_answered,
                 registers_acknowledged=self._registers_acknowledged,
             )
@@ -182,14 +146,12 @@ class FleetPublisher:
     def truth(self) -> FleetTruth:
         """What must have arrived; see ``simulators.registry_file.write_truth`` for the file."""
         with self._lock:
-            offered, acknowledged = self._reporting.last_ends()
-            first_end = self._reporting.first_end
-        return self._identities.truth(self._plan.capture_period_us, first_end, offered, acknowledged)
+            return self._life.truth()
 
     def exchanged(self) -> list[ExchangeRecord]:
         """What fitters have written down so far."""
         with self._lock:
-            return self._identities.exchanged(self._clock(), self._energy.before)
+            return self._life.exchanged(self._clock())
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -199,14 +161,7 @@ class FleetPublisher:
             link.leave()
 
     def _tick(self, now: int) -> None:
-        while self._changes:
-            self._change(*self._changes.popleft())
-        while self._logged and self._logged[0][0] <= now:
-            time, row, code = self._logged.popleft()
-            self._reporting.event(row, time, code)
-        self._reporting.pass_time(now)
-        if self._drain_until is None:
-            self._registers.pass_time(now)
+        self._life.pass_time(now, is_closing=self._drain_until is not None)
         for link in self._links:
             link.serve(now)
         ready = [link for link in self._links if link.connected and now >= link.quiet_until]
@@ -223,7 +178,7 @@ class FleetPublisher:
             self._stop.set()
 
     def _is_owing(self) -> bool:
-        under_way = any(link.outstanding for link in self._links) or self._passage.held() is not None
+        under_way = any(link.outstanding for link in self._links) or self._life.passage.held() is not None
         return under_way or self._reporting.owed or bool(self._replies) or any(self._registers.waiting)
 
     def _send_notices(self, link: FleetLink, now: int) -> None:
@@ -236,7 +191,7 @@ class FleetPublisher:
 
     def _send_report(self, report: Report, message: Message, now: int) -> None:
         """Send a report as the scenario lets it through; who sent one that vanishes believes it delivered."""
-        arriving = self._passage.let_through(report, message, now)
+        arriving = self._life.passage.let_through(report, message, now)
         if arriving is None:
             self._reporting.acknowledged(report)
         for each in arriving or ():
@@ -244,12 +199,12 @@ class FleetPublisher:
 
     def _send_delayed(self, now: int) -> None:
         """Send what a scenario has held up; at the end, everything."""
-        while (held := self._passage.held()) is not None and (held[0] <= now or self._drain_until is not None):
+        while (held := self._life.passage.held()) is not None and (held[0] <= now or self._drain_until is not None):
             content = held[1].content
             link = self._links[self._reporting.link_of(content.sender) if isinstance(content, Report) else 0]
             if not link.connected:
                 return
-            self._publish(link, self._passage.take())
+            self._publish(link, self._life.passage.take())
 
     def _send_registers(self, link: FleetLink) -> None:
         """Registers go last: a bill waits until the morning."""
@@ -258,12 +213,10 @@ class FleetPublisher:
 
     def _answer(self, now: int) -> None:
         """Answer what was asked, as far as the first link has room: reports go first."""
-        if self._questions:
-            _, acknowledged = self._reporting.last_ends()
-            while self._questions:
-                said = self._answering.messages(self._questions.popleft(), acknowledged, now)
-                self._questions_answered += bool(said)
-                self._replies.extend(said)
+        while self._questions:
+            said = self._life.answers(self._questions.popleft(), now)
+            self._questions_answered += bool(said)
+            self._replies.extend(said)
         link = self._links[0]
         while self._replies and link.room > 0:
             self._publish(link, self._replies.popleft())
@@ -282,20 +235,6 @@ class FleetPublisher:
         self._reporting.notices[link.number].extendleft(reversed(notices))
         self._registers.again(link.number, [each for each in contents if isinstance(each, Registers)])
         self._replies.extendleft(reversed([each for each in lost if isinstance(each.content, OnRequest)]))
-
-    def _change(self, feeder: int, now: int, energised: bool) -> None:  # noqa: FBT001  # unpacked from the queue only
-        if self._energy.energised(feeder) == energised:
-            return
-        time = self._reporting.feeder_state(feeder, now, energised=energised)
-        self._energy.feeder_state(feeder, time, energised=energised)
-        self._energy.forget_outages_before(time - self._plan.memory_us)
-        name, meters = self._fleet.feeders[feeder].name, len(self._fleet.rows_of_feeder(feeder))
-        if energised:
-            dead_s = (time - self._dead_since.pop(feeder)) / 1e6
-            log.info("%s energised again after %.0f s: %d meters report", name, dead_s, meters)
-        else:
-            self._dead_since[feeder] = time
-            log.info("%s dead: %d meters send their last gasp and fall silent", name, meters)
 
     # -- what happens on the links
 
