@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
+from historian.exchange import import_exchanges
 from historian.gapreport import GapReport
 from historian.gaps import ALL, GapStore
 from historian.registry import import_meters
@@ -22,10 +24,11 @@ from scada.metertalk import MeterTalk
 from scada.model.gap import GapCause, GapState
 from scada.model.station import CustomerShares
 from scada.services.endpoints import Endpoints, Role
+from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.fleet_scenario import FaultKind, FleetFault
 from simulators.meter_fleet import FeederShare, Fleet, make_fleet
-from simulators.registry_file import write_registry
+from simulators.registry_file import write_exchanges, write_registry
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +50,7 @@ CONFIG = HeadEndConfig(
     gap_answer_s=3.0,
     gap_first_pause_s=1.0,
     gap_longest_pause_s=2.0,
+    registry_reload_s=1.0,
 )
 
 
@@ -218,3 +222,39 @@ def test_what_a_meter_says_it_does_not_have_is_never_asked_for_again(
     field.stop(drain_s=3.0)
     assert (lines[0].first, lines[0].state, lines[0].attempts) == (forgotten, GapState.NO_DATA, 1)
     assert head_end.stats().gaps.without_data == 1
+
+
+def test_the_registry_learns_of_an_exchange_by_import_and_nothing_is_lost_meanwhile(
+    fleet: Fleet, head_end: MeterTalk, endpoints: Endpoints, database: str, tmp_path: Path
+) -> None:
+    """Readings of the new meters wait in quarantine, or are asked for; the old ones end with the exchange."""
+    field = publisher(fleet, endpoints, FleetFault(FaultKind.EXCHANGE, share=0.05, from_s=4.0))
+    field.start()
+    unknown = "SELECT count(*) FROM quarantine WHERE reason = 'unknown_meter'"
+    until(lambda: count(database, unknown) > 0, "new meters report that nobody knows")
+    file = tmp_path / "exchanges.csv"
+    exchanged = field.exchanged()
+    assert write_exchanges(fleet, exchanged, file) > 20
+    done = import_exchanges(database, file)
+    assert (done.done, done.faults) == (len(exchanged), ())
+    until(lambda: count(database, unknown) == 0, "the quarantine has let them go")
+    last = now_us() // PERIOD * PERIOD
+    with GapStore(database, period_s=PERIOD_S) as ledger:
+        until(lambda: (ledger.watch() or NEVER).until >= last, "all intervals so far are looked at")
+        until(lambda: not [g for g in ledger.open_gaps() if g["first"] <= last], "nothing so far is missing")
+    truth = field.truth()
+    field.stop(drain_s=3.0)
+    stored = "SELECT count(*) FROM reading WHERE time <= to_timestamp(%s)"
+    assert count(database, stored, last / 1e6) == METERS * ((last - truth.first_end) // PERIOD + 1)
+    used = (
+        "SELECT sum((old.end_registers->>'1-0:1.8.0')::int8 - first.import_wh + r.import_wh "
+        "- (new.start_registers->>'1-0:1.8.0')::int8)::int8 "
+        "FROM meter old "
+        "JOIN meter new ON new.metering_point = old.metering_point AND new.installed_at = old.removed_at "
+        "JOIN reading first ON first.meter = old.id AND first.time = to_timestamp(%s) "
+        "JOIN reading r ON r.meter = new.id AND r.time = to_timestamp(%s)"
+    )
+    rows = np.array([each.row for each in exchanged])
+    energy = FleetEnergy(fleet)
+    honest = energy.registers(rows, last)[0] - energy.registers(rows, truth.first_end)[0]
+    assert count(database, used, truth.first_end / 1e6, last / 1e6) == int(honest.sum())
