@@ -6,13 +6,14 @@ Knows the queries. What is missing is decided by whoever asks. Every method rais
 
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from historian.connection import DatabaseLink
-from historian.copyformat import CopyLayout, copy_layout, decode
+from historian.copyformat import copy_layout
+from historian.copyout import copied_out
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.gap import EXPECTED, METER_TIME, ExpectedArray, MeterTimeArray
@@ -54,7 +55,9 @@ class Deliveries:
 
     def expected(self, since: int, until: int) -> tuple[ExpectedArray, NDArray[np.int64]]:
         """Meters installed at some time of (since, until), dtype EXPECTED by id, and when each was registered."""
-        rows = self._rows("installations", {"since": instant(since), "until": instant(until)}, _EXPECTED_COPY)
+        rows = copied_out(
+            self._link, "installations", {"since": instant(since), "until": instant(until)}, _EXPECTED_COPY
+        )
         expected = np.empty(len(rows), dtype=EXPECTED)
         for name in EXPECTED.names or ():
             expected[name] = rows[name]
@@ -64,13 +67,13 @@ class Deliveries:
     def on_time(self, after: int, until: int) -> NDArray[np.void]:
         """Readings in (after, until] whose time is exactly the end of an interval; dtype COUNT, by meter."""
         about = {"since": instant(after), "until": instant(until), "period": timedelta(seconds=self._period_s)}
-        return self._rows("count_on_time", about, _COUNT_COPY)
+        return copied_out(self._link, "count_on_time", about, _COUNT_COPY)
 
     def times(self, meters: NDArray[np.int32], first: int, last: int, *, closed: bool = False) -> MeterTimeArray:
         """Times of the readings of some meters in [first, last]; dtype METER_TIME. ``closed``: days long over."""
         about = {"since": instant(first), "until": instant(last), "meters": meters.tolist()}
         name = "reading_times_of_few" if closed and len(meters) <= FEW_METERS else "reading_times"
-        return self._rows(name, about, _TIMES_COPY)
+        return copied_out(self._link, name, about, _TIMES_COPY)
 
     def without_supply(self, meters: NDArray[np.int32], until: int) -> NDArray[np.int32]:
         """Those of some meters whose last word before ``until`` was that their supply is gone; 60 days back."""
@@ -86,14 +89,6 @@ class Deliveries:
     def close(self) -> None:
         """Give the connection back."""
         self._link.close()
-
-    def _rows(self, name: str, about: dict[str, Any], layout: CopyLayout) -> NDArray[np.void]:
-        with (
-            self._link.transaction() as connection,
-            connection.cursor() as cursor,
-            cursor.copy(query(name), about) as copy,
-        ):
-            return decode(b"".join(copy), layout)
 
     def __enter__(self) -> Self:
         return self

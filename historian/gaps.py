@@ -14,7 +14,8 @@ import psycopg
 from numpy.typing import NDArray
 
 from historian.connection import DatabaseLink
-from historian.copyformat import copy_layout, decode
+from historian.copyformat import copy_layout
+from historian.copyout import copied_out
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.gap import GAP, GapArray, GapState
@@ -152,12 +153,7 @@ class GapStore:
 
     def _gaps(self, name: str, **about: Any) -> GapArray:
         about |= {"period_s": self._period_s, "limit": GAPS_AT_ONCE}
-        with (
-            self._link.transaction() as connection,
-            connection.cursor() as cursor,
-            cursor.copy(query(name), about) as copy,
-        ):
-            return decode(b"".join(copy), _GAP_COPY)
+        return copied_out(self._link, name, about, _GAP_COPY)
 
     def __enter__(self) -> Self:
         return self

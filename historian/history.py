@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from historian.connection import DatabaseLink
-from historian.copyformat import READING_COPY, SAMPLE_COPY, CopyLayout, Rows, decode
+from historian.copyformat import READING_COPY, SAMPLE_COPY
+from historian.copyout import copied_out
 from historian.instants import instant
 from historian.queries import query
 from scada.model.reading import ReadingArray
@@ -79,13 +80,13 @@ class History:
     def point_history(self, point: int, since: int, until: int, *, limit: int = 1_000_000) -> PointHistory:
         """The samples of a point in [since, until), oldest first, at most ``limit``, and the value in force before."""
         about = {"point": point, "since": instant(since), "until": instant(until), "limit": limit}
-        in_force = self._rows("sample_in_force", about, SAMPLE_COPY)
-        return PointHistory(point, in_force, self._rows("samples_between", about, SAMPLE_COPY))
+        in_force = copied_out(self._link, "sample_in_force", about, SAMPLE_COPY)
+        return PointHistory(point, in_force, copied_out(self._link, "samples_between", about, SAMPLE_COPY))
 
     def load_profile(self, meter: int, since: int, until: int, *, as_of: int = MAX_TIME) -> ReadingArray:
         """The readings of a meter in [since, until), oldest first, with the values that were known at ``as_of``."""
         about = {"meter": meter, "since": instant(since), "until": instant(until), "as_of": instant(as_of)}
-        return self._rows("readings_between", about, READING_COPY)
+        return copied_out(self._link, "readings_between", about, READING_COPY)
 
     def counts(self, *, heard_since: int = 0) -> Counts:
         """How much is stored."""
@@ -127,14 +128,6 @@ class History:
     def close(self) -> None:
         """Give the connection back."""
         self._link.close()
-
-    def _rows(self, name: str, about: Mapping[str, object], layout: CopyLayout) -> Rows:
-        with (
-            self._link.transaction() as connection,
-            connection.cursor() as cursor,
-            cursor.copy(query(name), about) as copy,
-        ):
-            return decode(b"".join(copy), layout)
 
     def __enter__(self) -> Self:
         return self

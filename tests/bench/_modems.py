@@ -15,8 +15,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from simulators.mqtt_packets import CONNACK, PUBACK, Login, connect_packet, packets_in, publish_packet
 from tests.bench._fleet import INTERVAL_US, single
-from tests.bench._mqtt import CONNACK, PUBACK, Address, connect_packet, packets_in, publish_packet, refused
+from tests.bench._mqtt import refused
 from tests.bench._publisher import PASSWORD_VARIABLE
 
 REPORT_S = 60.0
@@ -43,7 +44,7 @@ class Modem:
 class Fleet:
     """All meters of this process and the one poll they share."""
 
-    address: Address
+    address: Login
     source: str
     start: int
     modems: list[Modem]
@@ -149,7 +150,7 @@ class Fleet:
 def main() -> None:
     """The plan is the only argument, as JSON; the broker's password is in the environment."""
     plan = json.loads(sys.argv[1])
-    address = Address(plan["host"], plan["port"], plan["username"], os.environ[PASSWORD_VARIABLE])
+    address = Login(plan["host"], plan["port"], plan["username"], os.environ[PASSWORD_VARIABLE])
     now = time.monotonic()
     count = plan["count"]
     modems = [

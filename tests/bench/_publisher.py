@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from simulators.mqtt_packets import PUBACK, Login, packets_in, publish_packet
 from tests.bench._fleet import PackedReadings, single
-from tests.bench._mqtt import PUBACK, Address, connect_all, packets_in, publish_packet, refused
+from tests.bench._mqtt import connect_all, refused
 
 PASSWORD_VARIABLE = "BENCH_PASSWORD"
 CONNECTIONS = 8
@@ -52,7 +53,7 @@ def _backlog(job: dict[str, object]) -> list[tuple[str, bytes]]:
     return list(PackedReadings(_int(job, "meters")).backlog(_times(job), _int(job, "intervals_per_message")))
 
 
-def _stream(job: dict[str, object], address: Address) -> Offered:
+def _stream(job: dict[str, object], address: Login) -> Offered:
     """Few connections, each always with as many messages under way as its window allows."""
     messages = _batches(job) if job["kind"] == "batches" else _backlog(job)
     links = connect_all(address, [f"bench-{os.getpid()}-{each}" for each in range(CONNECTIONS)])
@@ -133,7 +134,7 @@ class _Flow:
                 self._offered.refused += refused(body)
 
 
-def _singles(job: dict[str, object], address: Address) -> Offered:
+def _singles(job: dict[str, object], address: Login) -> Offered:
     """Message i goes over connection i modulo their number, all of them spread evenly over ``seconds``."""
     (time_,) = _times(job)
     connections, seconds = _int(job, "connections"), float(str(job["seconds"]))
@@ -191,7 +192,7 @@ def _int(job: dict[str, object], name: str) -> int:
 def main() -> None:
     """The job is the only argument, as JSON; the broker's password is in the environment."""
     job = json.loads(sys.argv[1])
-    address = Address(job["host"], job["port"], job["username"], os.environ[PASSWORD_VARIABLE])
+    address = Login(job["host"], job["port"], job["username"], os.environ[PASSWORD_VARIABLE])
     cpu = time.process_time()
     offered = _singles(job, address) if job["kind"] == "singles" else _stream(job, address)
     offered.cpu_s = time.process_time() - cpu
