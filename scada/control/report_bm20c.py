@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from scada.control.journal import body_of
 from scada.control.lifecycle import Outcome
+from scada.control.message import Wish
 from scada.hashchain import Entry
 from scada.model.event import EventKind
 
@@ -113,7 +114,7 @@ def remote_operations(journal: Iterable[Entry]) -> list[RemoteOperation]:
     found: dict[str, RemoteOperation] = {}
     for entry in journal:
         body = body_of(entry)
-        if entry.kind == "received" and body["target"] and body["action"]:
+        if entry.kind == "received" and body["target"] and body["action"] and body.get("do") != Wish.SUPPLY:
             found[body["id"]] = RemoteOperation(body["id"], body["target"], body["action"], entry.time)
         elif entry.kind == "execute" and body["id"] in found:
             found[body["id"]] = replace(found[body["id"]], time=entry.time)

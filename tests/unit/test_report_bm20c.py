@@ -58,6 +58,7 @@ def test_the_journal_is_read_as_commands(tmp_path: Path) -> None:
         *command("a", 10),
         *command("b", 20, sent=False, outcome="refused", cause="blocked by interlocking"),
         ("received", {"id": "t", "target": "", "action": ""}, 30),
+        ("received", {"id": "m", "do": "supply", "target": "2600001", "action": "disconnect"}, 35),
         *command("c", 40, outcome=""),
     )
 
