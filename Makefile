@@ -20,6 +20,7 @@ demo: setup  ## the whole system on this machine [MINUTES=n, else until Ctrl-C]
 judge: setup  ## another implementation of OPC UA, which the tests judge ours by
 	@bash setup/judge.sh
 
+# Two workers, a file to one of them: half of the tests' time is waiting for servers and processes.
 test: judge  ## every check: style, types, floor plan, all tests
 	$(call heading,style)
 	@$(VENV)/ruff check
@@ -29,7 +30,7 @@ test: judge  ## every check: style, types, floor plan, all tests
 	$(call heading,floor plan)
 	@$(VENV)/lint-imports
 	$(call heading,tests)
-	@$(VENV)/pytest $(PYTEST_OPTIONS)
+	@$(VENV)/pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
 
 check:  ## the fast checks, for between two edits (no set-up)
 	$(call heading,style)
