@@ -36,7 +36,7 @@ WATCHING, SWITCHING, METERING, FIELD, RUNNING = (
     "Files and field",
     "Run the system",
 )
-LATER = {"contract": ("scada.contracts_cli", METERING), "pki": ("scada.pki_cli", FIELD)}
+LATER = {"contract": ("scada.commands.contracts", METERING), "pki": ("scada.commands.pki", FIELD)}
 """Subjects that are loaded when named: the libraries for PDF and signing take a second, and nobody else should wait."""
 
 

@@ -72,7 +72,14 @@ async def _run(length: float, home: Path, batch: int) -> Result:
     trust = Trust(
         (asn1(pki.root.identity),), (asn1(pki.people.identity), asn1(pki.time.identity)), f"{pki.base_url}/tsa"
     )
-    command = [sys.executable, "-c", "from scada.pki_cli import app; app()", "serve", "--folder", str(home / "pki")]
+    command = [
+        sys.executable,
+        "-c",
+        "from scada.commands.pki import app; app()",
+        "serve",
+        "--folder",
+        str(home / "pki"),
+    ]
     authority = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - started before anything is measured
     os.sched_setaffinity(authority.pid, range(os.cpu_count() or 1))
     try:

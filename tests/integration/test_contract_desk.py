@@ -21,6 +21,8 @@ from pyhanko.sign.fields import SigSeedSubFilter
 
 from historian.contracts import ContractDatabase
 from scada import hashchain
+from scada.contract_office.office import Office as ServedOffice
+from scada.contract_office.serving import Round, Rounds
 from scada.contracts.archive import Archive
 from scada.contracts.desk import ContractDesk
 from scada.contracts.execution import BatchOutcome, Execution
@@ -33,8 +35,6 @@ from scada.contracts.token import TokenProcess
 from scada.contracts.upkeep import Upkeep
 from scada.contracts.verdict import Outcome
 from scada.contracts.verify import verify
-from scada.contracts_office import Office as ServedOffice
-from scada.contracts_serving import Round, Rounds
 from scada.model.contract import (
     Action,
     ContractEvent,

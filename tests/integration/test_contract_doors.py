@@ -13,16 +13,16 @@ from starlette.routing import BaseRoute, Route
 from typer.testing import CliRunner
 
 from scada.clock import now_us
+from scada.commands.contracts import app
+from scada.commands.pki import app as pki_app
 from scada.config import Config
+from scada.contract_office.rehearsal import rehearse
 from scada.contracts.archive import Archive
 from scada.contracts.desk import ContractDesk
 from scada.contracts.execution import Execution
-from scada.contracts_cli import app
-from scada.contracts_rehearsal import rehearse
 from scada.hmi.contracts_api import PREFIX, bearer, contract_routes
 from scada.pki import folder, servers
 from scada.pki.profiles import SIGNER, Subject
-from scada.pki_cli import app as pki_app
 from tests import fakes_contract_files as files
 from tests.fakes_contracts import BUYER, SELLER, SUPPLY, MemoryContractStore, World, as_dict, world
 from tests.integration.test_contract_desk import SETTINGS

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from scada.config import Config
+from scada.contract_office.office import make_local, opened, settings_path
+from scada.contract_office.rehearsal import rehearse
 from scada.contracts.archive import Archive
-from scada.contracts_office import make_local, opened, settings_path
-from scada.contracts_rehearsal import rehearse
 from scada.hmi.contracts_api import PREFIX
 from scada.hmi.processes import ProcessSilent, ask
 from scada.model.contract import State

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 import simulators.__main__
-from scada import pki_cli
 from scada.clock import now_us
+from scada.commands import pki
 from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.station import Endpoint, Protocol
@@ -159,7 +159,7 @@ def test_a_secured_station_names_every_certificate_it_lacks(tmp_path: Path) -> N
 
 
 async def test_a_secured_station_lets_the_control_centre_in_and_nobody_else(tmp_path: Path) -> None:
-    assert CliRunner().invoke(pki_cli.app, ["opcua", "TN13", "--folder", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(pki.app, ["opcua", "TN13", "--folder", str(tmp_path)]).exit_code == 0
     ready = tmp_path / "ready.json"
     words = ("--opcua-port", "0", "--opcua-security", str(tmp_path), "--ready-file", str(ready))
     with started("station", "TN13", *words) as process:

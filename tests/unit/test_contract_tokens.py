@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from scada.contracts_office import OfficeError
-from scada.contracts_serving import access_tokens, actors
+from scada.contract_office.office import OfficeError
+from scada.contract_office.serving import access_tokens, actors
 from scada.hmi.contracts_api import PREFIX, NotAllowed
 
 TOKENS = {"clerk": "c" * 24, "billing": "b" * 24}

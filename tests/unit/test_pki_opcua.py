@@ -6,8 +6,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
+from scada.commands.pki import app
 from scada.pki.application import make_application
-from scada.pki_cli import app
 from substations.opcua_security import APPLICATION_URI
 
 NOW = 1_700_000_000_000_000

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
+from scada.contract_office.office import Office, opened
 from scada.contracts.request import ActionRefused, SupplyRequest
 from scada.contracts.upkeep import OPEN_STATES
 from scada.contracts.verdict import local_text
 from scada.contracts.workdays import INDOCHINA
-from scada.contracts_office import Office, opened
 
 console = Console(soft_wrap=True, highlight=False)
 T = TypeVar("T")

@@ -9,14 +9,14 @@ import typer
 from rich.table import Column, Table
 
 from scada.commands.context import config_of, told_failures
+from scada.commands.contractcontext import At, Number, console, run, tell, time_of
+from scada.contract_office.office import Office, settings_and_trust, settings_path
 from scada.contracts import export as contract_export
 from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.pdfreading import read_bounded
 from scada.contracts.verdict import as_json, local_text, sentences
 from scada.contracts.verify import SIZE_LIMIT
 from scada.contracts.verify import verify as verify_content
-from scada.contracts_context import At, Number, console, run, tell, time_of
-from scada.contracts_office import Office, settings_and_trust, settings_path
 from scada.model.contract import State
 
 app = typer.Typer()

@@ -8,10 +8,10 @@ import httpx
 
 from scada.clock import now_us
 from scada.config import Config
+from scada.contract_office.office import make_local, opened, settings_path
 from scada.contracts import keys
 from scada.contracts.verdict import sentences
 from scada.contracts.verify import verify
-from scada.contracts_office import make_local, opened, settings_path
 from scada.model.contract import Action, Customer, MeterInstallation, Supply
 from scada.pki import folder as pki_folder
 from scada.pki import servers

@@ -9,10 +9,14 @@ from typing import Annotated
 
 import typer
 
-from scada import contracts_looking as looking
 from scada.clock import now_us
+from scada.commands import contractlooking as looking
 from scada.commands.context import config_of, told_failures
+from scada.commands.contractcontext import Number, console, run, step, time_of
 from scada.commands.serving import foreground
+from scada.contract_office.office import Office, make_local
+from scada.contract_office.rehearsal import rehearse as rehearse_contract
+from scada.contract_office.serving import serve as serve_office
 from scada.contracts import keys
 from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
@@ -20,10 +24,6 @@ from scada.contracts.pdfreading import read_bounded
 from scada.contracts.request import SupplyRequest
 from scada.contracts.token import Token, TokenProcess
 from scada.contracts.trust import load_certificates
-from scada.contracts_context import Number, console, run, step, time_of
-from scada.contracts_office import Office, make_local
-from scada.contracts_rehearsal import rehearse as rehearse_contract
-from scada.contracts_serving import serve as serve_office
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
 
 app = typer.Typer(

@@ -26,8 +26,8 @@ from starlette.routing import Route
 
 from scada.clock import now_us
 from scada.config import Config, HttpConfig
+from scada.contract_office.office import DOOR, Office, OfficeError, opened
 from scada.contracts.workdays import local_day
-from scada.contracts_office import DOOR, Office, OfficeError, opened
 from scada.hmi.contracts_api import PREFIX, ActorOf, NotAllowed, bearer, contract_routes
 from scada.hmi.door import DoorTaken, StateDoor, write_last_state
 from scada.model.contract import State
