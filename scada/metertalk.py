@@ -33,6 +33,7 @@ TICK_S = 0.3
 """Between two glances at answers and new requests: each is a transaction, so not ten times a second."""
 
 STORE_PAUSE_S = 2.0
+FAULT_PAUSE_S = 30.0
 FIND_MAX_S = 60.0
 """Gaps are looked for once in every capture period, or this often when it is long."""
 
@@ -95,16 +96,27 @@ class MeterTalk:
     def _run(self) -> None:
         with self._lease:
             while not self._stop.is_set():
-                pause = TICK_S
-                try:
-                    if self._hold():
-                        self._tick(self._clock())
-                    self._last_error = ""
-                except StoreError as error:
-                    if not self._last_error:
-                        _log.error("Requests and gaps rest: %s", error)
-                    self._last_error, pause = str(error), STORE_PAUSE_S
-                self._stop.wait(pause if self._active else STORE_PAUSE_S)
+                self._stop.wait(self._round())
+
+    def _round(self) -> float:
+        """One tick; the pause after it, s."""
+        try:
+            if self._hold():
+                self._tick(self._clock())
+        except StoreError as error:
+            self._rests(str(error))
+            return STORE_PAUSE_S
+        except Exception as error:
+            # A bug here must not end the reading of meters, nor be silent; what was under way is in the database.
+            self._rests(f"a fault of ours: {type(error).__name__}: {error}", error)
+            return FAULT_PAUSE_S
+        self._last_error = ""
+        return TICK_S if self._active else STORE_PAUSE_S
+
+    def _rests(self, why: str, bug: Exception | None = None) -> None:
+        if why != self._last_error:
+            _log.error("Requests and gaps rest: %s", why, exc_info=bug)
+        self._last_error = why
 
     def _hold(self) -> bool:
         held = self._lease.hold()

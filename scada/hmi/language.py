@@ -70,6 +70,8 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "{} stored, {} duplicate, {} rejected": "{} đã lưu, {} trùng, {} bị loại",
     "lag": "độ trễ",
     "{} s (longest {} s)": "{} s (dài nhất {} s)",
+    "gap chase": "truy thu số liệu",
+    "resting: {}": "tạm dừng: {}",
     "jobs": "tác vụ định kỳ",
     "active": "đang làm",
     "standby": "dự phòng",

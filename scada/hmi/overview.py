@@ -60,6 +60,8 @@ def figures(states: Mapping[str, State | None], language: str) -> Iterable[tuple
         yield say("readings", language), say("{} stored, {} duplicate, {} rejected", language, *counts)
         lags = (f"{readings[each]:.1f}" for each in ("lag_s", "max_lag_s"))
         yield say("lag", language), say("{} s (longest {} s)", language, *lags)
+        if why := collect.get("requests", {}).get("last_error"):
+            yield say("gap chase", language), say("resting: {}", language, why)
     control = (run.get("control") or {}) if run is not None else {}
     if run is not None and control:
         ready = len(run["stations"]) - len(control["not_ready"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,11 @@ from historian.migrate import MigrationError
 from historian.store import HistorianStore
 from meters.payload import encode_message
 from meters.topic import Subject, meter_topic
+from scada import metertalk
 from scada.clock import now_us
 from scada.collecting import collect
 from scada.config import Config, HeadEndConfig
+from scada.gapfinding import GapFinder
 from scada.services.endpoints import Endpoints, Role
 from tests.fakes_meters import meters, profile, serial_of
 
@@ -83,22 +85,28 @@ class Head:
         self._var = var
         self.task = task
 
-    async def readings(self) -> dict[str, Any]:
+    async def state(self) -> dict[str, Any]:
         place = self._var / "run" / "collect.json"
         async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
             while not place.exists():  # noqa: ASYNC110  # the file is how others find it too
                 await asyncio.sleep(0.01)
-            state = (await client.get(json.loads(place.read_text())["url"] + "/api/v1/state")).json()
-        found: dict[str, Any] = state["readings"]
-        return found
+            state: dict[str, Any] = (await client.get(json.loads(place.read_text())["url"] + "/api/v1/state")).json()
+        return state
 
-    async def when(self, **wanted: object) -> dict[str, Any]:
+    async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         async with asyncio.timeout(20):
             while True:
-                found = await self.readings()
-                if all(found[name] == value for name, value in wanted.items()):
-                    return found
+                state = await self.state()
+                if condition(state):
+                    return state
                 await asyncio.sleep(0.02)
+
+    async def when(self, **wanted: object) -> dict[str, Any]:
+        def reached(state: dict[str, Any]) -> bool:
+            return all(state["readings"][name] == value for name, value in wanted.items())
+
+        found: dict[str, Any] = (await self.until(reached))["readings"]
+        return found
 
 
 @asynccontextmanager
@@ -145,7 +153,7 @@ async def test_without_a_database_nothing_is_acknowledged_and_stopping_is_possib
 ) -> None:
     nowhere = at(endpoints, "postgresql://nobody:nothing@127.0.0.1:1/none")
     async with collecting(config, nowhere) as head:
-        assert (await head.readings())["received"] == 0
+        assert (await head.state())["readings"]["received"] == 0
 
 
 async def test_a_bug_in_the_head_end_ends_the_process_so_that_it_is_started_again(
@@ -159,6 +167,27 @@ async def test_a_bug_in_the_head_end_ends_the_process_so_that_it_is_started_agai
         await asyncio.wait_for(collect(config, at(endpoints, registered), asyncio.Event()), 20)
     assert not (config.var / "run" / "collect.json").exists()
     assert not (config.var / "run" / "collect.last.json").exists(), "totals of a crash are not final"
+
+
+async def test_a_bug_in_the_chase_of_gaps_is_told_and_tried_again_and_reading_goes_on(
+    config: Config, endpoints: Endpoints, registered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = GapFinder.find
+    failing = True
+
+    def broken(finder: GapFinder, now: int) -> int:
+        if failing:
+            raise ZeroDivisionError("a slip")
+        return find(finder, now)
+
+    monkeypatch.setattr(metertalk, "FAULT_PAUSE_S", 0.1)
+    monkeypatch.setattr(GapFinder, "find", broken)
+    async with collecting(config, at(endpoints, registered)) as head:
+        await head.until(lambda state: state["requests"]["last_error"] == "a fault of ours: ZeroDivisionError: a slip")
+        await asyncio.to_thread(publish, endpoints, readings(now_us() // PERIOD * PERIOD))
+        await head.when(stored=COUNT)
+        failing = False
+        await head.until(lambda state: state["requests"]["last_error"] == "")
 
 
 async def test_a_database_of_another_version_is_one_refusal(

@@ -71,6 +71,12 @@ def test_jobs_that_wait_for_their_turn_are_on_standby() -> None:
     assert list(figures({"jobs": {"active": False}}, "en")) == [("jobs", "standby")]
 
 
+def test_a_chase_of_gaps_that_rests_is_told_with_the_reason() -> None:
+    resting = {**COLLECT, "requests": {"last_error": "the database is away"}}
+    assert dict(figures({"collect": resting}, "en"))["gap chase"] == "resting: the database is away"
+    assert "gap chase" not in dict(figures({"collect": {**COLLECT, "requests": {"last_error": ""}}}, "en"))
+
+
 def test_samples_held_back_are_told_with_the_reason() -> None:
     held = {**RUN, "samples": samples(spooled=1_200, waiting=30, rejected=2, dropped=1, last_error="the disk is full")}
     assert dict(figures({"run": held}, "en"))["samples stored"] == (
