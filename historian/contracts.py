@@ -83,6 +83,18 @@ class ContractDatabase:
             rows = connection.execute(query("points_without_contract"), {"at": instant(at)}).fetchall()
         return tuple(row[0] for row in rows)
 
+    def metering_point_of(self, serial: int, at: int) -> str | None:
+        """Where the meter registry has a meter at a time, None for nowhere. Raises StoreUnavailable."""
+        with self._link.transaction() as connection:
+            row = connection.execute(query("metering_point_of"), {"serial": serial, "at": instant(at)}).fetchone()
+        return None if row is None else str(row[0])
+
+    def contracts_without_meter(self, at: int) -> Sequence[ContractRecord]:
+        """Contracts whose meter was never registered at their metering point. Raises StoreUnavailable."""
+        with self._link.transaction() as connection:
+            rows = connection.execute(query("contracts_without_meter"), {"at": instant(at)}).fetchall()
+        return tuple(_record(row) for row in rows)
+
     def close(self) -> None:
         """Give the connection back."""
         self._link.close()

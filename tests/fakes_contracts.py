@@ -107,12 +107,13 @@ def request_of(event: ContractEvent | None = None) -> object:
 
 @dataclass
 class MemoryContractStore:
-    """Satisfies ContractStore; ``installed`` are metering points with a meter."""
+    """Satisfies ContractStore; ``installed`` are metering points with a meter, ``meters`` their serial numbers."""
 
     numbers: int = 0
     stored: dict[str, list[ContractEvent]] = field(default_factory=dict)
     rows: dict[str, ContractRecord] = field(default_factory=dict)
     installed: set[str] = field(default_factory=set)
+    meters: dict[int, str] = field(default_factory=dict)
     before_append: Callable[[], None] = lambda: None
     unavailable: bool = False
 
@@ -155,6 +156,13 @@ class MemoryContractStore:
 
     def points_without_contract(self, at: int) -> Sequence[str]:
         return sorted(point for point in self.installed if self.valid_contract(point, at) is None)
+
+    def metering_point_of(self, serial: int, at: int) -> str | None:
+        return self.meters.get(serial)
+
+    def contracts_without_meter(self, at: int) -> Sequence[ContractRecord]:
+        held = [row for row in self.rows.values() if _holds(row, at)]
+        return tuple(row for row in held if self.meters.get(row.meter_serial or 0) != row.metering_point)
 
 
 def _holds(row: ContractRecord, at: int) -> bool:

@@ -45,6 +45,24 @@ FROM contract
 WHERE metering_point = %(metering_point)s AND valid_from IS NOT NULL
   AND tstzrange(valid_from, valid_to) @> %(at)s::timestamptz;
 
+-- name: metering_point_of
+-- Where a meter is installed at a time.
+SELECT metering_point
+FROM meter
+WHERE serial = %(serial)s AND installed_at <= %(at)s AND (removed_at IS NULL OR removed_at > %(at)s);
+
+-- name: contracts_without_meter
+-- Contracts that hold at a time, with a meter that was never installed at their metering point. A meter exchanged since
+-- then was there once, so an exchange is no fault.
+SELECT request, kind, state, customer, identity, metering_point, tariff_class, meter_serial, start_registers,
+       valid_from, valid_to, predecessor, waiting, applied_at
+FROM contract
+WHERE valid_from IS NOT NULL AND tstzrange(valid_from, valid_to) @> %(at)s::timestamptz
+  AND NOT EXISTS (
+      SELECT FROM meter
+      WHERE meter.serial = contract.meter_serial AND meter.metering_point = contract.metering_point)
+ORDER BY metering_point;
+
 -- name: points_without_contract
 -- Metering points with a meter installed at a time for which no contract holds then.
 SELECT DISTINCT meter.metering_point

@@ -21,6 +21,8 @@ from scada.model.contract import State
 
 app = typer.Typer()
 
+SHOWN = 50
+
 
 @app.command()
 def show(context: typer.Context, number: Number) -> None:
@@ -100,14 +102,19 @@ def valid(context: typer.Context, point: Annotated[str, typer.Argument(help="Met
 
 @app.command()
 def unbound(context: typer.Context, at: At = "") -> None:
-    """Metering points with a meter and without a valid contract. Exit code 1 when there are any."""
+    """Metering points without a contract, and contracts whose meter was never there. Exit code 1 when there are any."""
 
     async def work(office: Office) -> int:
-        points = await asyncio.to_thread(office.desk.store.points_without_contract, time_of(at))
-        for point in points[:50]:
+        store, moment = office.desk.store, time_of(at)
+        points = await asyncio.to_thread(store.points_without_contract, moment)
+        for point in points[:SHOWN]:
             console.print(point, markup=False)
         console.print(f"{len(points)} metering points without a valid contract")
-        return len(points)
+        contracts = await asyncio.to_thread(store.contracts_without_meter, moment)
+        for row in contracts[:SHOWN]:
+            console.print(f"{row.request} {row.metering_point} meter {row.meter_serial}", markup=False)
+        console.print(f"{len(contracts)} contracts whose meter the registry has never had at their metering point")
+        return len(points) + len(contracts)
 
     if run(context, work):
         raise typer.Exit(1)

@@ -118,7 +118,18 @@ class ContractDesk:
             return await self.step(await self.request(number), action, actor, details or {})
 
     async def install_meter(self, number: str, meter: MeterInstallation, actor: str) -> SupplyRequest:
-        """The field team's report: serial, start registers, photo. Raises ActionRefused."""
+        """The field team's report: serial, start registers, photo.
+
+        Raises ActionRefused, also when the meter registry has this meter at another metering point: one of the two
+        would be billed for the other. A meter the registry does not know yet is taken, and reported until it does.
+        """
+        point = (await self.request(number)).supply.metering_point
+        registered = await asyncio.to_thread(self.store.metering_point_of, meter.serial, meter.installed_at)
+        if registered not in (None, point):
+            raise ActionRefused(
+                f"meter {meter.serial} is installed at {registered} by the meter registry, not at {point}: "
+                "read its serial number again, or correct the registry (scada meters import)"
+            )
         return await self.act(number, Action.INSTALL_METER, actor, {"meter": asdict(meter)})
 
     async def activate(self, number: str, actor: str) -> SupplyRequest:

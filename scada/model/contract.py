@@ -162,3 +162,11 @@ class ContractStore(Protocol):
     def points_without_contract(self, at: int) -> Sequence[str]:
         """Metering points with an installed meter at a time for which no contract holds."""
         ...
+
+    def metering_point_of(self, serial: int, at: int) -> str | None:
+        """Where the meter registry has a meter at a time; None when it has it nowhere."""
+        ...
+
+    def contracts_without_meter(self, at: int) -> Sequence[ContractRecord]:
+        """Contracts that hold at a time whose meter the registry has never had at their metering point."""
+        ...

@@ -167,6 +167,17 @@ async def test_from_application_to_active_and_on_to_the_amendment_and_the_end(st
     assert office.archive.verify().intact
 
 
+async def test_a_meter_the_registry_has_at_another_metering_point_is_not_bound(office: Office) -> None:
+    number = await office.buyer_signed()
+    await office.execution.sign_as_seller(number, ACTOR)
+    office.store.meters[METER.serial] = "P-of-the-neighbour"  # type: ignore[attr-defined]  # the store in memory
+    with pytest.raises(ActionRefused, match=f"meter {METER.serial} is installed at P-of-the-neighbour"):
+        await office.desk.install_meter(number, METER, ACTOR)
+    assert (await office.desk.request(number)).state is State.SELLER_SIGNED
+    office.store.meters[METER.serial] = SUPPLY.metering_point  # type: ignore[attr-defined]
+    assert (await office.desk.install_meter(number, METER, ACTOR)).state is State.METER_INSTALLED
+
+
 async def test_a_second_contract_for_a_metering_point_never_holds(stored_office: Office) -> None:
     await stored_office.active()
     second = await stored_office.buyer_signed()

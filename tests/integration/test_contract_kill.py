@@ -121,3 +121,27 @@ def test_a_metering_point_with_a_meter_and_no_contract_is_reported(database: str
         assert tuple(store.points_without_contract(NOW)) == ("P-2", "P-3")
         assert tuple(store.points_without_contract(NOW - 1)) == ()
         assert tuple(store.points_without_contract(NOW + 200 * 86_400_000_000)) == ("P-2",)
+
+
+def test_where_a_meter_is_and_contracts_whose_meter_never_was_there_are_told_from_the_registry(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        for serial, point, removed in ((1, "P-1", "2026-12-01"), (7, "P-1", None), (2, "P-2", None)):
+            connection.execute(
+                "INSERT INTO meter (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits,"
+                " installed_at, removed_at) VALUES (%s, %s, 'u', '', '', 'residential', 1, 6, %s, %s)",
+                (serial, point, "2026-12-01" if serial == 7 else "2026-01-01", removed),
+            )
+
+    def holds(number: str, point: str, serial: int | None) -> tuple[ContractEvent, ContractRecord]:
+        record = ContractRecord(
+            number, RequestKind.NEW, State.ACTIVE, BUYER.name, BUYER.identity, point, "residential", serial,
+            valid_from=NOW, applied_at=NOW,
+        )  # fmt: skip
+        return ContractEvent(number, 1, NOW, "clerk", Action.APPLY), record
+
+    later = NOW + 400 * 86_400_000_000
+    with ContractDatabase(database, application="test") as store:
+        assert [store.metering_point_of(serial, later) for serial in (1, 7, 2, 3)] == [None, "P-1", "P-2", None]
+        assert store.append([holds("exchanged", "P-1", 1), holds("crossed", "P-2", 1), holds("unknown", "P-3", 3)])
+        assert [row.request for row in store.contracts_without_meter(later)] == ["crossed", "unknown"]
+        assert store.contracts_without_meter(NOW - 1) == ()
