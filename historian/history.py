@@ -108,7 +108,7 @@ class History:
         return int(row[0]) if row else 0
 
     def account(self, kind: str = "reading") -> AccountTotals:
-        """The account over all runs of all workers; kind: ``reading`` or ``meter_event``."""
+        """The account over all runs of all workers; kind: ``reading``, ``register`` or ``meter_event``."""
         with self._link.transaction() as connection:
             sums = connection.execute(query("sum_account"), {"kind": kind}).fetchone() or (0, 0, 0, 0)
             rejected = connection.execute(query("sum_rejections"), {"kind": kind}).fetchall()

@@ -19,7 +19,17 @@ from historian.queries import query
 from historian.routing import Router
 from scada.model.errors import RowsRejected
 from scada.model.point import Point
-from scada.model.ports import NOT_REMOVED, Clock, MeterEventOutcome, Quarantined, ReadingOutcome, RegisteredMeter
+from scada.model.ports import (
+    METER_EVENTS,
+    NOT_REMOVED,
+    READINGS,
+    REGISTERS,
+    Clock,
+    MeterEventOutcome,
+    Quarantined,
+    ReadingOutcome,
+    RegisteredMeter,
+)
 from scada.model.reading import MeterEventArray, ReadingArray, RegisterArray
 from scada.model.sample import SampleArray
 
@@ -52,9 +62,14 @@ class HistorianStore:
         self._quarantine_limit = quarantine_limit
         self._router = Router()
         run = uuid.uuid4()
-        self._reading_account = IngestAccount(worker, run, "reading")
-        self._register_account = IngestAccount(worker, run, "register")
-        self._event_account = IngestAccount(worker, run, "meter_event")
+        self._reading_account = IngestAccount(worker, run, READINGS)
+        self._register_account = IngestAccount(worker, run, REGISTERS)
+        self._event_account = IngestAccount(worker, run, METER_EVENTS)
+        self._accounts = {
+            READINGS: self._reading_account,
+            REGISTERS: self._register_account,
+            METER_EVENTS: self._event_account,
+        }
 
     def write_points(self, points: Iterable[Point]) -> None:
         """Make the points known by name. Raises StoreUnavailable, or StoreRejected for a name with two ids."""
@@ -137,19 +152,20 @@ class HistorianStore:
         return MeterEventOutcome(entry.stored, entry.duplicate)
 
     def write_quarantine(self, rows: Sequence[Quarantined]) -> None:
-        """Keep rejected messages, the newest up to the limit, and count what they held as rejected readings.
+        """Keep rejected messages of one kind, the newest up to the limit, and count what they held as rejected.
 
         Raises StoreUnavailable: try again with the same messages.
         """
         work = tuple(rows)
+        account = self._accounts[work[0].kind if work else READINGS]
         rejected: Counter[str] = Counter()
         for message in work:
             rejected[storable(message.reason)] += message.rejected
         with self._link.transaction() as connection:
-            if self._reading_account.settled(connection, work) is None:
+            if account.settled(connection, work) is None:
                 self._keep(connection, work)
-                self._reading_account.book(connection, work, Entry(rejected=rejected))
-        self._reading_account.committed(work)
+                account.book(connection, work, Entry(rejected=rejected))
+        account.committed(work)
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:
         """All meters that are installed now or were lately, by id. Raises StoreUnavailable."""

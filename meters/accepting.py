@@ -114,14 +114,16 @@ def accept_registers(opened: Opened, registry: Registry, limits: Limits) -> Acce
         if message.unknown:
             opened.count(Reason.UNKNOWN_REGISTER, len(message.unknown), Subject.REGISTER)
             payload = opened.messages[index].payload
-            opened.keep(index, Reason.UNKNOWN_REGISTER.word, len(message.unknown), payload)
+            word = Reason.UNKNOWN_REGISTER.word
+            opened.keep(index, word, len(message.unknown), payload, subject=Subject.REGISTER)
     rows, number = register_rows(opened.registers)
     source = np.array(opened.register_source, dtype=np.intp)[number]
     position = registry.locate(rows["serial"], rows["time"])
     codes = judge(Candidates(rows, position, registry, limits), REGISTER_RULES)
     if codes.any():
         for index, reason, group in _refusals(opened, codes, source, Subject.REGISTER):
-            opened.keep(index, reason.word, len(group), opened.messages[index].payload)
+            payload = opened.messages[index].payload
+            opened.keep(index, reason.word, len(group), payload, subject=Subject.REGISTER)
         accepted = codes == 0
         rows, position, source = rows[accepted], position[accepted], source[accepted]
     opened.doubtful_registers["misaligned"] += int(np.count_nonzero(~rows["aligned"]))

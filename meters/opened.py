@@ -14,7 +14,7 @@ from meters.payload import IncomingEvent, IncomingRow
 from meters.registers import IncomingRegisters
 from meters.rejection import Reason, Rejected
 from meters.topic import Subject
-from scada.model.ports import Quarantined
+from scada.model.ports import METER_EVENTS, READINGS, REGISTERS, Quarantined
 
 PAYLOAD_KEPT = 4096
 """Bytes of a rejected message that are kept."""
@@ -47,30 +47,34 @@ class Opened:
     doubtful: Counter[str] = field(default_factory=Counter)
     doubtful_registers: Counter[str] = field(default_factory=Counter)
     quarantined: list[Quarantined] = field(default_factory=list)
-    beyond: dict[str, Quarantined] = field(default_factory=dict)
+    beyond: dict[tuple[str, str], Quarantined] = field(default_factory=dict)
 
     def refuse(self, index: int, why: Rejected, *, subject: Subject = Subject.PROFILE) -> None:
         """A whole message is refused: one reading, register or event as far as the account is concerned."""
         self.count(why.reason, 1, subject)
-        self.keep(index, why.reason.word, 1, self.messages[index].payload)
+        self.keep(index, why.reason.word, 1, self.messages[index].payload, subject=subject)
 
     def count(self, reason: Reason, rows: int, subject: Subject) -> None:
         """Put ``rows`` into the account of what the message was about."""
-        if subject is Subject.REGISTER:
-            self.rejected_registers[reason] += rows
-        elif subject in (Subject.EVENT, Subject.STATE):
-            self.rejected_events[reason] += rows
-        else:
-            self.rejected[reason] += rows
+        accounts = {REGISTERS: self.rejected_registers, METER_EVENTS: self.rejected_events}
+        accounts.get(kind_of(subject), self.rejected)[reason] += rows
 
-    def keep(self, index: int, reason: str, count: int, payload: bytes) -> None:
+    def keep(self, index: int, reason: str, count: int, payload: bytes, *, subject: Subject = Subject.PROFILE) -> None:
         """Put ``payload``, or what fits of it, into quarantine."""
-        message = self.messages[index]
+        message, kind = self.messages[index], kind_of(subject)
         if len(self.quarantined) < QUARANTINED_PER_INTAKE:
             kept = payload[:PAYLOAD_KEPT]
             self.quarantined.append(
-                Quarantined(message.received_at, message.topic, reason, count, len(message.payload), kept)
+                Quarantined(message.received_at, message.topic, reason, count, len(message.payload), kept, kind)
             )
             return
-        beyond = self.beyond.setdefault(reason, Quarantined(message.received_at, message.topic, reason, 0, 0, b""))
-        self.beyond[reason] = replace(beyond, rejected=beyond.rejected + count)
+        first = Quarantined(message.received_at, message.topic, reason, 0, 0, b"", kind)
+        beyond = self.beyond.setdefault((kind, reason), first)
+        self.beyond[kind, reason] = replace(beyond, rejected=beyond.rejected + count)
+
+
+def kind_of(subject: Subject) -> str:
+    """Whose account a message on this subject concerns; what cannot be told is taken for a reading."""
+    if subject is Subject.REGISTER:
+        return REGISTERS
+    return METER_EVENTS if subject in (Subject.EVENT, Subject.STATE) else READINGS

@@ -19,7 +19,7 @@ from meters.message import Message
 from meters.opened import PAYLOAD_KEPT
 from meters.rejection import Reason
 from scada.model.errors import StoreRejected, StoreUnavailable
-from scada.model.ports import MeterStore, Quarantined, ReadingOutcome
+from scada.model.ports import METER_EVENTS, READINGS, REGISTERS, MeterStore, Quarantined, ReadingOutcome
 
 MAX_REFUSED = 100
 """Refused rows of one batch that are believed to be the rows' own fault."""
@@ -70,7 +70,7 @@ class Settlement:
         self._readings = _Load(intake.readings.rows, _counted(store.write_readings))
         self._registers = _Load(intake.registers.rows, _counted(store.write_registers))
         self._events = _Load(intake.events.rows, lambda rows: _event_account(store, rows))
-        self._quarantine_is_written = False
+        self._quarantine: list[list[Quarantined]] | None = None
 
     def advance(self) -> None:
         """Do what is left, in order: readings, registers, events, quarantine.
@@ -80,13 +80,11 @@ class Settlement:
         self._readings.advance()
         self._registers.advance()
         self._events.advance()
-        if not self._quarantine_is_written:
-            quarantined = [*self.intake.quarantined, *self._refused(self._readings, self.intake.readings.source)]
-            quarantined += self._refused(self._registers, self.intake.registers.source)
-            quarantined += self._refused(self._events, self.intake.events.source)
-            if quarantined:
-                self._store.write_quarantine(quarantined)
-            self._quarantine_is_written = True
+        if self._quarantine is None:
+            self._quarantine = self._to_quarantine()
+        while self._quarantine:
+            self._store.write_quarantine(self._quarantine[0])
+            self._quarantine.pop(0)
 
     @property
     def accounts(self) -> Accounts:
@@ -98,13 +96,26 @@ class Settlement:
         )
         return self.intake.accounts + written
 
-    def _refused(self, load: _Load, source: NDArray[np.intp]) -> list[Quarantined]:
+    def _to_quarantine(self) -> list[list[Quarantined]]:
+        """What was refused, by the account it concerns."""
+        intake = self.intake
+        refused = [
+            *intake.quarantined,
+            *self._refused(self._readings, intake.readings.source, READINGS),
+            *self._refused(self._registers, intake.registers.source, REGISTERS),
+            *self._refused(self._events, intake.events.source, METER_EVENTS),
+        ]
+        kinds = [[each for each in refused if each.kind == kind] for kind in (READINGS, REGISTERS, METER_EVENTS)]
+        return [each for each in kinds if each]
+
+    def _refused(self, load: _Load, source: NDArray[np.intp], kind: str) -> list[Quarantined]:
         found = []
         for part in load.refused:
             message = self._messages[int(source[part.start])]
             payload = load.rows[part].tobytes()[:PAYLOAD_KEPT]
             word = Reason.STORE_REFUSED.word
-            found.append(Quarantined(message.received_at, message.topic, word, 1, len(message.payload), payload))
+            size = len(message.payload)
+            found.append(Quarantined(message.received_at, message.topic, word, 1, size, payload, kind))
         return found
 
 

@@ -152,6 +152,7 @@ class FakeStore:
 
     def write_quarantine(self, rows: Sequence[Quarantined]) -> None:
         self._arrive()
+        assert len({row.kind for row in rows}) == 1, "one account at a time"
         self.quarantine += rows
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:

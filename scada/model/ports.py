@@ -25,6 +25,9 @@ class MeterEventOutcome:
     duplicate: int
 
 
+READINGS, REGISTERS, METER_EVENTS = "reading", "register", "meter_event"
+"""What an account may be of."""
+
 NOT_REMOVED = 2**62
 """``removed_at`` of a meter that is installed now."""
 
@@ -47,7 +50,10 @@ class RegisteredMeter:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A message the head-end could not accept, kept with its reason; ``payload`` may be cut, ``size`` is the whole."""
+    """A message the head-end could not accept, kept with its reason; ``payload`` may be cut, ``size`` is the whole.
+
+    ``kind`` names the account its rows belong to: ``reading``, ``register`` or ``meter_event``.
+    """
 
     received_at: int
     topic: str
@@ -55,6 +61,7 @@ class Quarantined:
     rejected: int
     size: int
     payload: bytes
+    kind: str = READINGS
 
 
 class SampleStore(Protocol):
@@ -79,7 +86,7 @@ class ReadingStore(Protocol):
         ...
 
     def write_quarantine(self, rows: Sequence[Quarantined]) -> None:
-        """Keep rejected messages, bounded: the oldest beyond the limit go. Raises StoreUnavailable."""
+        """Keep rejected messages of one kind, bounded: the oldest beyond the limit go. Raises StoreUnavailable."""
         ...
 
     def registered_meters(self) -> Sequence[RegisteredMeter]:

@@ -25,7 +25,7 @@ from scada.collecting import collect
 from scada.config import Config, HeadEndConfig
 from scada.gapfinding import GapFinder
 from scada.services.endpoints import Endpoints, Role
-from tests.fakes_meters import meters, profile, serial_of
+from tests.fakes_meters import meters, profile, register_message, serial_of
 
 pytestmark = pytest.mark.integration
 
@@ -136,6 +136,25 @@ async def test_readings_go_through_and_the_last_state_says_what_the_database_hol
     assert not (config.var / "run" / "collect.json").exists()
     with psycopg.connect(registered) as connection:
         assert connection.execute("SELECT count(*), count(DISTINCT meter) FROM reading").fetchone() == (COUNT, COUNT)
+
+
+async def test_the_door_tells_of_registers_and_of_rejected_events(
+    config: Config, endpoints: Endpoints, registered: str
+) -> None:
+    bad = (meter_topic("PC01", "direct", serial_of(1), Subject.EVENT), b"gasp")
+    registers = register_message(1, {"1-0:1.8.0": 5, "1-0:1.8.1": 3}, now_us() // PERIOD * PERIOD)
+    async with collecting(config, at(endpoints, registered)) as head:
+        await head.when(connected=True, meters_registered=COUNT)
+        await asyncio.to_thread(publish, endpoints, [bad, (registers.topic, registers.payload), *readings(now_us())])
+        found = await head.when(received=COUNT, in_hand=0)
+    assert (found["events"]["received"], found["events"]["rejected"]) == (1, {"not_json": 1})
+    assert (found["registers"]["received"], found["registers"]["stored"]) == (2, 2)
+    with psycopg.connect(registered) as connection:
+        account = connection.execute(
+            "SELECT kind, received, stored, rejected FROM ingest_account ORDER BY kind, stored"
+        )
+        assert ("meter_event", 1, 0, 1) in (booked := account.fetchall())
+        assert ("register", 2, 2, 0) in booked
 
 
 async def test_what_is_published_between_two_runs_is_read_by_the_second(

@@ -17,7 +17,7 @@ from meters.rejection import Reason
 from meters.settlement import MAX_REFUSED, Settlement
 from meters.validate import Limits
 from scada.model.errors import StoreUnavailable
-from tests.fakes_meters import NOW, FakeStore, batch_message, event_message, meters, profile_message
+from tests.fakes_meters import NOW, FakeStore, batch_message, event_message, meters, profile_message, register_message
 
 REGISTRY = build_registry(meters(1000))
 
@@ -62,6 +62,23 @@ def test_a_store_that_goes_away_between_steps_gets_each_step_once(away: set[int]
     assert (readings.stored, readings.duplicate, events.stored, events.duplicate) == (2, 0, 1, 0)
     assert len(store.quarantine) == 1
     assert store.calls == 3 + len(away)
+
+
+@pytest.mark.parametrize("away", [set(), {1}, {2}, {1, 3}, {2, 4}])
+def test_what_is_refused_is_kept_once_for_each_account_it_concerns(away: set[int]) -> None:
+    store = FakeStore(away_on_calls=away)
+    bad_event, bad_register = event_message(1, code=0), register_message(1, {"1-0:1.8.0": -5, "1-0:9.9.9": 1})
+    step = settlement(store, bad_event, Message("x", b"x", NOW), bad_register)
+    settle(step)
+    assert [(each.kind, each.reason, each.rejected) for each in store.quarantine] == [
+        ("reading", "unknown_topic", 1),
+        ("register", "unknown_register", 1),
+        ("register", "negative", 1),
+        ("meter_event", "out_of_range", 1),
+    ]
+    assert store.calls == 3 + len(away)
+    counts = (step.accounts.readings.received, step.accounts.registers.received, step.accounts.events.received)
+    assert counts == (1, 2, 1)
 
 
 def test_a_row_the_database_refuses_costs_that_row_only() -> None:
