@@ -32,6 +32,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from meters.framing import cut, pubacks
 from meters.message import Message
+from meters.owed import Owed
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
 
@@ -114,8 +115,7 @@ class Connection:
         self._unread = b""
         self._unsent = memoryview(b"")
         self._to_acknowledge: deque[Sequence[Message]] = deque()
-        self._unacknowledged: deque[int] = deque()
-        self._settled: set[int] = set()
+        self._owed = Owed(self._number)
         self._heard_at = self._pinged_at = 0.0
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.settimeout(0.0)
@@ -187,8 +187,7 @@ class Connection:
     def _connect(self) -> None:
         self._number += 1
         self._unread, self._unsent = b"", memoryview(b"")
-        self._unacknowledged.clear()
-        self._settled.clear()
+        self._owed = Owed(self._number)
         self._client.received, self._client.ended = b"", False
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left its constructor untyped
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
@@ -245,7 +244,7 @@ class Connection:
         while self._client.socket() is not None and (self._client.received or self._client.ended):
             self._client.loop_read()
         if messages:
-            self._unacknowledged.extend([message.packet_id for message in messages if message.packet_id])
+            self._owed.note(messages)
             self._deliver(messages)
         return len(data)
 
@@ -266,19 +265,10 @@ class Connection:
             return
 
     def _due_acknowledgements(self) -> list[int]:
-        """Packet identifiers of what is committed, of this connection only, in the order they came."""
+        """Packet identifiers of what is committed, of this connection only."""
         while self._to_acknowledge:
-            owed = [message for message in self._to_acknowledge.popleft() if message.packet_id]
-            ours = [message.packet_id for message in owed if message.connection == self._number]
-            if self._client.socket() is None:
-                ours = []
-            self._settled.update(ours)
-            self.stale_acknowledgements += len(owed) - len(ours)
-        due: list[int] = []
-        while self._unacknowledged and self._unacknowledged[0] in self._settled:
-            due.append(self._unacknowledged.popleft())
-        self._settled.difference_update(due)
-        return due
+            self.stale_acknowledgements += self._owed.settle(self._to_acknowledge.popleft())
+        return self._owed.due()
 
     def _drain_wake(self) -> None:
         try:
