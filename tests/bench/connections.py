@@ -16,14 +16,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
-import psutil
-
 from historian.registry import import_meters
 from scada.clock import now_us
 from scada.config import SOURCE_ROOT
-from scada.services import mosquitto, supervisor
+from scada.services import supervisor
 from scada.services.endpoints import Role
-from scada.services.installation import load
 from tests.bench import _fleet as fleet
 from tests.bench._collector import collector
 from tests.bench._house import House, private_services
@@ -76,12 +73,12 @@ async def run(seconds: float | None) -> Result:
         fleet.write_registry(registry, count)
         import_meters(house.dsn, registry)
         with collector(house) as head_end:
-            empty_kib = _broker(house).memory_info().rss / 1024
+            empty_kib = house.broker().memory_info().rss / 1024
             async with AsyncExitStack() as stack:
                 crowds = await _crowds(stack, house, count)
                 took = await _all_connected(crowds, count)
                 say(f"{count:,} connections after {took:.1f} s")
-                full_kib = _broker(house).memory_info().rss / 1024
+                full_kib = house.broker().memory_info().rss / 1024
                 await asyncio.sleep(span)
                 held = _sum(crowds, "connected")
                 back_s = await _reconnect_storm(house, crowds, count)
@@ -147,7 +144,7 @@ async def _reconnect_storm(house: House, crowds: Sequence[Crowd], count: int) ->
     """Kill the broker and start it again; seconds from its death until all are back."""
     before = _sum(crowds, "losses")
     begun = time.monotonic()
-    _broker(house).send_signal(signal.SIGKILL)
+    house.broker().send_signal(signal.SIGKILL)
     await asyncio.sleep(0.5)
     supervisor.ensure(house.config)
     for _ in range(int(UP_WITHIN_S * 10)):
@@ -165,14 +162,6 @@ def _until_quiet(house: House, expected: int) -> None:
         if rows != before:
             before, since = rows, time.monotonic()
         time.sleep(0.2)
-
-
-def _broker(house: House) -> psutil.Process:
-    installation = load(house.config.var)
-    assert installation is not None
-    process = mosquitto.find_process(installation)
-    assert process is not None, "the broker does not run"
-    return process
 
 
 def _sum(crowds: Sequence[Crowd], name: str) -> int:

@@ -72,16 +72,20 @@ class Ingest:
     def offer(self, job: Mapping[str, object], *, readings: int) -> Mapping[str, float]:
         """Let a publisher do ``job`` and wait until ``readings`` are received and settled.
 
-        Adds to the publisher's outcome: committed_at, and processor time of the head-end and of the broker.
+        Adds to the publisher's outcome: committed_at, and processor time of head-end, broker and database.
         """
         with publisher(self.house, {"meters": self.sizes.meters, **job}) as offering:
-            cpu = self.head_end.cpu_s()
+            cpu, servers = self.head_end.cpu_s(), self.house.cpu_s()
             offering.go()
             committed_at = self.head_end.until_received(self.received + readings, self._note_memory)
             outcome = dict(offering.outcome())
         self.received += readings
         self.result.lost += int(outcome["refused"])
-        return {**outcome, "committed_at": committed_at, "head_end_cpu_s": self.head_end.cpu_s() - cpu}
+        outcome["head_end_cpu_s"] = self.head_end.cpu_s() - cpu
+        outcome |= {f"{name}_cpu_s": after - servers[name] for name, after in self.house.cpu_s().items()}
+        cpu_s = {name: each for name, each in outcome.items() if name.endswith("_cpu_s")}
+        say(f"{committed_at - outcome['first_at']:.1f} s; processor time, s: {cpu_s}")
+        return {**outcome, "committed_at": committed_at}
 
     def expect(self, times: list[int]) -> None:
         """Compare the table with what was offered for ``times``, by count and by the sum of a register."""
@@ -133,7 +137,8 @@ async def run(seconds: float | None, phases: Collection[str] = ()) -> Result:
 
 def _batches(ingest: Ingest) -> None:
     start, count = ingest.today - 2 * fleet.DAY_US, ingest.sizes.intervals
-    pipe_s = copy_s = cpu_s = 0.0
+    pipe_s = copy_s = 0.0
+    cpu_s: dict[str, float] = {}
     for each in range(ROUNDS):
         times = fleet.interval_ends(start, 1 + each * count, count)
         copy_s += ingest.copy(times)
@@ -141,14 +146,19 @@ def _batches(ingest: Ingest) -> None:
         ingest.expect(times)
         ingest.forget()
         pipe_s += outcome["committed_at"] - outcome["first_at"]
-        cpu_s += outcome["head_end_cpu_s"]
+        cpu_s |= {name: cpu_s.get(name, 0.0) + each for name, each in outcome.items() if name.endswith("_cpu_s")}
     rows = ROUNDS * count * ingest.sizes.meters
     ingest.result.figures |= {
         "batch_readings": rows,
         "batch_readings_per_s": rows / pipe_s,
-        "batch_cpu_us_per_reading": cpu_s / rows * 1e6,
+        "batch_cpu_us_per_reading": cpu_s["head_end_cpu_s"] / rows * 1e6,
     }
-    ingest.result.limits["copy_readings_per_s"] = rows / copy_s
+    ingest.result.limits |= {
+        "copy_readings_per_s": rows / copy_s,
+        "batch_publisher_cpu_us_per_reading": cpu_s["publisher_cpu_s"] / rows * 1e6,
+        "batch_broker_cpu_us_per_reading": cpu_s["broker_cpu_s"] / rows * 1e6,
+        "batch_database_cpu_us_per_reading": cpu_s["database_cpu_s"] / rows * 1e6,
+    }
     ingest.result.ratios["batch_vs_copy"] = copy_s / pipe_s
     say(f"batches: {rows / pipe_s:,.0f} readings/s, psql {rows / copy_s:,.0f}")
 
@@ -184,7 +194,12 @@ def _singles(ingest: Ingest) -> None:
         "single_all_committed_s": outcome["committed_at"] - outcome["first_at"],
         "single_cpu_us_per_message": outcome["head_end_cpu_s"] / ingest.sizes.meters * 1e6,
     }
-    ingest.result.limits["single_acknowledged_by_broker_s"] = outcome["last_acknowledged_at"] - outcome["first_at"]
+    ingest.result.limits |= {
+        "single_acknowledged_by_broker_s": outcome["last_acknowledged_at"] - outcome["first_at"],
+        "single_publisher_cpu_us_per_message": outcome["publisher_cpu_s"] / ingest.sizes.meters * 1e6,
+        "single_broker_cpu_us_per_message": outcome["broker_cpu_s"] / ingest.sizes.meters * 1e6,
+        "single_database_cpu_us_per_message": outcome["database_cpu_s"] / ingest.sizes.meters * 1e6,
+    }
     say(f"singles: all committed after {outcome['committed_at'] - outcome['first_at']:.2f} s")
 
 
