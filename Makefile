@@ -30,7 +30,7 @@ test: judge  ## every check: style, types, floor plan, all tests
 	$(call heading,floor plan)
 	@$(VENV)/lint-imports
 	$(call heading,tests)
-	@$(VENV)/pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
+	@$(VENV)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 check:  ## the fast checks, for between two edits (no set-up)
 	$(call heading,style)

@@ -128,7 +128,8 @@ class Listener:
             if topic.subject is Subject.STATE:
                 state = decode_state(payload)
                 assert isinstance(state, str)
-                self.states[topic.concentrator] = state
+                if not message.retain:  # what the broker kept of another fleet is nothing this one says
+                    self.states[topic.concentrator] = state
             elif topic.subject is Subject.EVENT:
                 event = decode_event(payload)
                 assert isinstance(event, IncomingEvent)
