@@ -22,10 +22,6 @@ IDLE_S = 1.0
 LOOK_AHEAD = 1000
 """Messages passed over because their topic is in other hands; behind these nothing is looked for."""
 
-LARGE_BATCHES = 5
-"""A batch is up to so many times its usual size while more waits: concentrators come in any order, and the more of an
-interval are sorted together, the fewer pages of the index are touched twice. Half of what waits is left to others."""
-
 Batch = Sequence[Message]
 
 
@@ -110,8 +106,7 @@ class Inbox:
         batch: list[Message] = []
         passed: list[Message] = []
         rows = 0
-        wanted = min(max(self._batch_rows, self._rows // 2), LARGE_BATCHES * self._batch_rows)
-        while self._waiting and rows < wanted and len(passed) < LOOK_AHEAD:
+        while self._waiting and rows < self._batch_rows and len(passed) < LOOK_AHEAD:
             message = self._waiting.popleft()
             if message.topic in self._busy:
                 passed.append(message)
