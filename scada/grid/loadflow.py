@@ -4,14 +4,15 @@ Knows pypowsybl and how its results become figures per terminal. Does not know t
 module costs 0.6 s; ``scada.grid.topology`` answers what needs no flows. One instance is for one thread.
 
 A part without an infeed is dead: zeros, not gaps. The network itself keeps the previous figures of what went dead or
-did not converge, so the topology decides what is alive. Measured on the shipped province: 15 ms for one solution.
+did not converge, so the topology decides what is alive. Measured on the shipped province: 4 ms for one
+solution.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scada.grid.couplers import coupler_flows
@@ -24,7 +25,7 @@ from scada.grid.network import (
     transformer_legs,
     winding_nodes,
 )
-from scada.grid.powsybl import flow
+from scada.grid.powsybl import engine, flow, results
 from scada.grid.topology import IndexArray, Topology
 from scada.model.sample import ValueArray
 from scada.model.station import DeviceKind, Province, TerminalKind
@@ -32,6 +33,8 @@ from scada.model.station import DeviceKind, Province, TerminalKind
 SQRT_3 = 3.0**0.5
 MISMATCH_MW = "0.01"
 """How far an island's balance may be off; the default of 1 MW would show as a meter that does not add up."""
+_Kind = engine.ElementType
+_LEGS: Final = ("p1", "q1", "p2", "q2", "p3", "q3")
 
 
 class FlowStatus(StrEnum):
@@ -218,17 +221,17 @@ class LoadFlow:
 
     def _read(self, alive: NDArray[np.bool_]) -> _Elements:
         network = self._network
-        loads = network.get_loads(attributes=["p", "q"])
-        lines = network.get_lines(attributes=["p1", "q1", "p2", "q2"])
-        legs = network.get_3_windings_transformers(attributes=["p1", "q1", "p2", "q2", "p3", "q3"])
-        infeeds = network.get_generators(attributes=["p", "q"])
-        busbars = network.get_busbar_sections(attributes=["v"])
+        loads = results(network, _Kind.LOAD, ["p", "q"], self._load_ids)
+        lines = results(network, _Kind.LINE, ["p1", "q1", "p2", "q2"], self._line_ids)
+        legs = results(network, _Kind.THREE_WINDINGS_TRANSFORMER, _LEGS, self._transformer_ids)
+        infeeds = results(network, _Kind.GENERATOR, ["p", "q"], self._infeed_ids)
+        busbars = results(network, _Kind.BUSBAR_SECTION, ["v"], self._busbar_ids)
         return _Elements(
-            busbar_kv=_columns(busbars, self._busbar_ids)[:, 0] * alive[self._busbar_nodes],
-            load_mva=_powers(loads, self._load_ids)[:, 0] * alive[self.topology.load_nodes],
-            line_mva=_powers(lines, self._line_ids) * alive[self._line_nodes],
-            leg_mva=_powers(legs, self._transformer_ids) * alive[self._leg_nodes],
-            infeed_mva=_powers(infeeds, self._infeed_ids)[:, 0] * alive[self._infeed_nodes],
+            busbar_kv=busbars[:, 0] * alive[self._busbar_nodes],
+            load_mva=_powers(loads)[:, 0] * alive[self.topology.load_nodes],
+            line_mva=_powers(lines) * alive[self._line_nodes],
+            leg_mva=_powers(legs) * alive[self._leg_nodes],
+            infeed_mva=_powers(infeeds)[:, 0] * alive[self._infeed_nodes],
         )
 
     def _node_voltages(self, elements: _Elements, section: IndexArray, tap: NDArray[np.int64]) -> ValueArray:
@@ -320,13 +323,6 @@ def _parameters() -> flow.Parameters:
     )
 
 
-def _columns(frame: pd.DataFrame, ids: list[str]) -> ValueArray:
-    """The frame's columns in the order of ``ids``, dead elements (NaN) as 0."""
-    columns: ValueArray = np.nan_to_num(frame.reindex(ids).to_numpy(dtype=np.float64))
-    return columns
-
-
-def _powers(frame: pd.DataFrame, ids: list[str]) -> NDArray[np.complex128]:
+def _powers(columns: ValueArray) -> NDArray[np.complex128]:
     """Columns p, q of each side as complex power, shape (elements, sides)."""
-    columns = _columns(frame, ids)
     return columns[:, 0::2] + 1j * columns[:, 1::2]

@@ -4,13 +4,37 @@ Its import takes 0.6 s, and without a handler on its logger it warns on stderr o
 """
 
 import logging
+from collections.abc import Sequence
 
 logging.getLogger("powsybl").addHandler(logging.NullHandler())
 
+import numpy as np  # noqa: E402  # after the handler on its logger
 import pypowsybl  # noqa: E402  # after the handler on its logger
 import pypowsybl.loadflow as flow  # noqa: E402  # after the handler on its logger
 import pypowsybl.network as net  # noqa: E402  # after the handler on its logger
+from numpy.typing import NDArray  # noqa: E402  # after the handler on its logger
+from pypowsybl import _pypowsybl as engine  # noqa: E402  # after the handler on its logger
 
 pypowsybl.set_config_read(False)
 
-__all__ = ["flow", "net"]
+__all__ = ["engine", "flow", "net", "results"]
+
+
+def results(
+    network: net.Network, kind: engine.ElementType, columns: Sequence[str], ids: Sequence[str]
+) -> NDArray[np.float64]:
+    """Figures of the elements ``ids``, shape (ids, columns), what has none (NaN) as 0.
+
+    As the network's data frames show them, without the frame: that takes ten times as long as all there is to read
+    (1.4 ms against 0.14 for the loads of the shipped province). A test holds the two against each other.
+    """
+    choice = engine.FilterAttributesType.SELECTION_ATTRIBUTES
+    series = engine.create_network_elements_series_array(
+        network._handle, kind, choice, list(columns), None, network.per_unit, network.nominal_apparent_power
+    )
+    by_name = {each.name: each.data for each in series}
+    row_of = {name: row for row, name in enumerate(by_name["id"])}
+    rows = [row_of[each] for each in ids]
+    table = np.array([by_name[each] for each in columns], dtype=np.float64)
+    found: NDArray[np.float64] = np.nan_to_num(table[:, rows].T)
+    return found

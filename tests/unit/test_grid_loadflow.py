@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scada.grid.loadflow import Flows, FlowStatus, LoadFlow
 from scada.grid.network import Leg, tap_ratio, transformer_legs
+from scada.grid.powsybl import engine, results
 from scada.grid.topology import Certainty
 from scada.model.point import DoublePoint
 from scada.model.station import Infeed, Province, Transformer
@@ -73,6 +74,17 @@ def test_legs_of_a_transformer_are_those_of_the_published_tables() -> None:
     assert [leg.r_ohm for leg in legs] == pytest.approx([1.48, 1.48, 1.48], abs=0.01)
     assert [leg.x_ohm for leg in legs] == pytest.approx([56.9, -1.3, 35.7], abs=0.1)
     assert isinstance(legs[0], Leg)
+
+
+def test_figures_read_without_a_data_frame_are_those_of_the_frame(load_flow: LoadFlow) -> None:
+    solve(load_flow, "A02/173")
+    network, kind = load_flow._network, engine.ElementType
+    for element, columns in ((kind.LOAD, ["q", "p"]), (kind.THREE_WINDINGS_TRANSFORMER, ["p1", "q3"])):
+        frame = network.get_elements(element, attributes=columns)
+        ids = list(reversed(frame.index))
+        wanted = np.nan_to_num(frame.reindex(ids).to_numpy(dtype=np.float64))
+        assert np.array_equal(results(network, element, columns, ids), wanted)
+        assert wanted.any()
 
 
 def test_an_unloaded_transformer_shows_its_ratio(load_flow: LoadFlow) -> None:
