@@ -61,7 +61,7 @@ class FieldIndex:
         self.topology = topology
         self.wiring = Wiring(topology)
         self.kinds = [device.kind for _, device in topology.devices]
-        self.positions = [(s.code, [d.position.name for d in s.devices]) for s in topology.province.stations]
+        self.positions = [device.position.name for _, device in topology.devices]
         self.voltages: dict[int, list[Measurement]] = {}
         self.frequencies: dict[int, list[Measurement]] = {}
         for station in topology.province.stations:
@@ -85,8 +85,7 @@ class FieldIndex:
 
     def read(self, view: ImageView) -> "Field":
         """The field as ``view`` shows it now. Points it does not have are INVALID."""
-        rows = [read_points(view, names) for _, names in self.positions]
-        table = np.concatenate(rows) if rows else np.empty(0, dtype=SAMPLE)
+        table = read_points(view, self.positions)
         reported = np.clip(np.nan_to_num(table["value"]), 0, 3).astype(np.int8)
         return Field(self, view, reported, table["quality"].copy(), table["time"].copy())
 
