@@ -1,5 +1,6 @@
 """Fixtures every folder of tests shares: real services in a temporary folder, one set for the whole session."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,22 @@ from psycopg import sql
 
 from historian.migrate import migrate
 from scada.config import Config
+from scada.logs import OURS
 from scada.services import postgres, supervisor
 from scada.services.endpoints import Endpoints
 from scada.services.installation import load, load_passwords
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command run in this process sends the log to its standard error, which is gone when the test is over."""
+    loggers = [logging.getLogger(name) for name in (None, *OURS, "asyncua", "pymodbus")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for handler in [each for each in loggers[0].handlers if type(each) is logging.StreamHandler]:
+        loggers[0].removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
