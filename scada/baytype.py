@@ -14,7 +14,8 @@ from pathlib import Path
 
 from scada.derivedrow import DerivedRow, check_derived_rows
 from scada.model.errors import Fault
-from scada.model.quantity import Quantity
+from scada.model.point import PointKind
+from scada.model.quantity import MEANINGS, Quantity
 from scada.model.station import CommandKind, CustomerShares, DeviceKind, TerminalKind
 from scada.tables import Faults, bounded, load_table, nearest
 
@@ -79,13 +80,15 @@ class PointRow:
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """Something to operate and the name of the point that shows the outcome."""
+    """Something to operate and the name of the point that shows the outcome; a set-point has limits."""
 
     name: str
     device: str
     kind: CommandKind
     select: bool
     return_information: str = ""
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,3 +295,19 @@ def _check_commands(bay_type: BayType, faults: Faults) -> None:
         if command.return_information and command.return_information not in points:
             where = nearest(command.return_information, points) if len(points) < 200 else ""
             faults.add(f"{key}.return_information", f"unknown point {command.return_information!r}{where}")
+        _check_limits(command, bay_type, faults, key)
+
+
+def _check_limits(command: CommandRow, bay_type: BayType, faults: Faults, key: str) -> None:
+    """A set-point without limits is not offered, nor one that nobody could see in force; nothing else has limits."""
+    if command.kind is not CommandKind.SET_POINT:
+        if command.low is not None or command.high is not None:
+            faults.add(key, f"low and high belong to set_point, not to {command.kind.value}")
+        return
+    if command.low is None or command.high is None or not command.low < command.high:
+        faults.add(key, "a set-point needs low and high, low below high")
+    shown = [each for each in bay_type.points if each.name == command.return_information]
+    if not shown or MEANINGS[shown[0].quantity].kind is not PointKind.MEASURED_VALUE:
+        faults.add(key, "a set-point needs a measured value as return_information")
+    if command.device:
+        faults.add(key, "a set-point moves no device")

@@ -98,6 +98,8 @@ def _bay(file: StationFile, row: BayRow, bay_type: BayType, names: Mapping[str, 
             kind=each.kind,
             select=each.select,
             return_information=by_name.get(each.return_information),
+            low=each.low,
+            high=each.high,
         )
         for each in bay_type.commands
     )

@@ -18,7 +18,7 @@ from scada.model.addcause import AddCause
 from scada.model.point import DoublePoint
 from scada.model.quantity import Quantity
 from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
-from scada.model.station import Bay, CommandPoint, Province, Station, TerminalKind
+from scada.model.station import Bay, CommandKind, CommandPoint, Province, Station, TerminalKind
 from simulators.bayunit import BayView, refusal
 from simulators.columns import Columns, columns_of
 from simulators.demand import Demand
@@ -73,12 +73,15 @@ class Plant:
         points = [point for station in province.stations for point in station.points]
         self._readout = Readout(self.columns, points, seeds[4], now)
         self._regulator = Regulator(self.columns, points)
+        for row, name in self._regulator.set_points.items():
+            self._readout.set_signal(name, float(self._regulator.wanted_kv[row]), now)
         self._slices = {
             station.code: slice(*np.searchsorted(self._readout.points, (address, address + 0x10000)).tolist())
             for station in province.stations
             for address in (station.common_address << 16,)
         }
         self._stuck: set[int] = set()
+        self._deaf: set[int] = set()
         self._now = now
         self._solved_at = now
         self._settle_taps()
@@ -129,6 +132,8 @@ class Plant:
         station, bay, entry = self.columns.commands[command]
         if entry.device:
             return self.operate(station.code, entry.device, action, now)
+        if entry.kind is CommandKind.SET_POINT:
+            return self._set(station.code, bay.name, entry, action, now)
         if action not in _SIGNALS or entry.return_information is None:
             return AddCause.NOT_SUPPORTED
         return self._switch_signal(bay, entry, _SIGNALS[str(action)], now)
@@ -155,12 +160,14 @@ class Plant:
         return None
 
     def stick(self, station: str, device: str, *, stuck: bool) -> None:
-        """Let a device accept orders and not move, as one with a broken drive does, or free it."""
-        row = self.columns.device_row[station, device]
+        """Let a device, or the regulator of a transformer, accept orders and do nothing, as one that is broken does."""
+        is_transformer = (station, device) in self.columns.transformer_row
+        rows = self.columns.transformer_row if is_transformer else self.columns.device_row
+        idle = self._deaf if is_transformer else self._stuck
         if stuck:
-            self._stuck.add(row)
+            idle.add(rows[station, device])
         else:
-            self._stuck.discard(row)
+            idle.discard(rows[station, device])
 
     def signal(self, point: str) -> float:
         """The value of ``STATION/BAY/object``."""
@@ -185,6 +192,22 @@ class Plant:
             return AddCause.STEP_LIMIT
         self._taps.move(row, step, now)
         self._refresh()
+        return None
+
+    def _set(self, station: str, bay: str, command: CommandPoint, value: Action, now: int) -> AddCause | None:
+        """Give the voltage regulator of a transformer another set-point."""
+        row = self.columns.transformer_row.get((station, bay))
+        if row is None or row not in self._regulator.set_points or not isinstance(value, float):
+            return AddCause.NOT_SUPPORTED
+        if command.low is None or command.high is None or not command.low <= value <= command.high:
+            return AddCause.INCONSISTENT_PARAMETERS
+        if self._is_set(station, bay, Quantity.OLTC_LOCAL_REMOTE) is False:
+            return AddCause.BLOCKED_BY_SWITCHING_HIERARCHY
+        if self._taps.moving()[row]:
+            return AddCause.COMMAND_ALREADY_IN_EXECUTION
+        if row not in self._deaf:
+            self._regulator.wanted_kv[row] = value
+            self.set_signal(self._regulator.set_points[row], value, now)
         return None
 
     def _switch_signal(self, bay: Bay, command: CommandPoint, value: float, now: int) -> AddCause | None:

@@ -292,6 +292,8 @@ _OF_NOTHING: Final = frozenset(
 )
 _ALWAYS_ZERO: Final = frozenset({Quantity.FAULT_DISTANCE, Quantity.RESIDUAL_CURRENT})
 """Measured values that show something during a fault only, and no fault is simulated."""
+_KEPT: Final = frozenset({Quantity.VOLTAGE_SET_POINT})
+"""Measured values that keep what they are set to."""
 
 
 def _normal(point: Point) -> float:
@@ -311,7 +313,7 @@ def _groups(columns: Columns, points: Sequence[Point]) -> tuple[_Group, ...]:
     for place, point in enumerate(points):
         quantity = Quantity(point.quantity)
         if quantity not in _SHOWN:
-            if point.kind is not PointKind.SINGLE_POINT and quantity not in _ALWAYS_ZERO:
+            if point.kind is not PointKind.SINGLE_POINT and quantity not in _ALWAYS_ZERO | _KEPT:
                 found.append(Fault("plant", point.name, f"the plant does not compute {quantity.value!r}"))
             continue
         try:

@@ -88,7 +88,7 @@ class RegisterImage:
         for places in self._places.values():
             # Several commands may share one echo: it is empty only when none of them is selected.
             if all(place.selecting and place.slot.selected(now) is None for place in places):
-                self._echo(places[0].command, 0)
+                self._echo(places[0].command, ())
 
     def read(self, table: Table, address: int, count: int) -> list[int] | Denied:
         """Registers, or bits as 0 and 1, from ``address`` on; shape of the answer (count,)."""
@@ -119,10 +119,10 @@ class RegisterImage:
         if place.selecting:
             cause = place.slot.select(action, now)
             if cause is None:
-                self._echo(place.command, values[0])
+                self._echo(place.command, values)
         else:
             cause = place.slot.operate(action, now)
-            self._echo(place.command, 0)
+            self._echo(place.command, ())
         return self._done(place.command, cause)
 
     def _frozen(self, freeze: BoundFreeze, values: Sequence[int]) -> Denied | None:
@@ -136,12 +136,14 @@ class RegisterImage:
     def _cancel(self, places: Sequence[_Place]) -> Denied | None:
         for place in places:
             place.slot.cancel()
-            self._echo(place.command, 0)
+            self._echo(place.command, ())
         return self._done(places[0].command, None)
 
-    def _echo(self, command: BoundCommand, value: int) -> None:
+    def _echo(self, command: BoundCommand, values: Sequence[int]) -> None:
+        """Show what is selected, or nothing: an action in one register, a value in all of its own."""
         if command.echo is not None:
-            self._tables[command.entry.echo_table].put(command.echo, [value])
+            size = _echo_size(command)
+            self._tables[command.entry.echo_table].put(command.echo, [*values, *[0] * size][:size])
 
     def _done(self, command: BoundCommand, cause: AddCause | None) -> Denied | None:
         if command.result is not None:
@@ -203,10 +205,14 @@ class _TableImage:
 def _command_spans(command: BoundCommand, table: Table) -> list[tuple[int, int]]:
     entry = command.entry
     written = [command.operate, command.select] if entry.table is table else []
-    told = [command.echo, command.result] if entry.echo_table is table else []
+    told = [(command.echo, _echo_size(command)), (command.result, 1)] if entry.echo_table is table else []
     return [(each, entry.type.registers) for each in written if each is not None] + [
-        (each, 1) for each in told if each is not None
+        (each, size) for each, size in told if each is not None
     ]
+
+
+def _echo_size(command: BoundCommand) -> int:
+    return command.entry.type.registers if command.entry.set_point else 1
 
 
 def _readable(spans: Sequence[tuple[int, int, int]], size: int) -> NDArray[np.bool_]:

@@ -17,7 +17,8 @@ from simulators.flows import Flows
 from simulators.switchgear import TapChangers
 
 SET_POINT: Final = 1.02
-"""Wanted voltage of the low side over its nominal one: leaves room for the drop along the feeders (assumed)."""
+"""Wanted voltage of the low side over its nominal one until somebody sets another: leaves room for the drop along the
+feeders (assumed)."""
 _DEAD_BAND: Final = 0.015
 """Wider than half a step of 1.78 %, else the regulator would hunt."""
 _PATIENCE_US: Final = 60_000_000
@@ -29,7 +30,9 @@ class Regulator:
     def __init__(self, columns: Columns, points: Sequence[Point]) -> None:
         low_side = columns.windings[:, -1]
         self._low_side = low_side
-        self._nominal_kv = np.array([columns.terminals[row].voltage_kv for row in low_side.tolist()])
+        nominal_kv = np.array([columns.terminals[row].voltage_kv for row in low_side.tolist()])
+        self.wanted_kv: ValueArray = nominal_kv * SET_POINT
+        """The set-points in force."""
         self._step = np.array([each.tap_step_percent / 100.0 for each in columns.transformers])
         self._outside_since: TimeArray = np.zeros(len(low_side), dtype=np.int64)
         rows = columns.transformer_row
@@ -38,12 +41,17 @@ class Regulator:
         }
         self.automatic = tuple(switches[row] for row in range(len(low_side)))
         """Names of the points that tell whether each regulator is switched on."""
+        self.set_points = {
+            rows[point.station, point.bay]: point.name
+            for point in points
+            if point.quantity == Quantity.VOLTAGE_SET_POINT
+        }
+        """Row of each transformer → name of the point that shows its set-point."""
 
     def deviation(self, flows: Flows) -> ValueArray:
         """Voltage of the low side over its set-point, minus 1; 0 where there is none."""
         voltage = flows.voltage_kv[self._low_side]
-        wanted = self._nominal_kv * SET_POINT
-        return np.where(flows.energised[self._low_side], voltage / wanted - 1.0, 0.0)
+        return np.where(flows.energised[self._low_side], voltage / self.wanted_kv - 1.0, 0.0)
 
     def settled(self, flows: Flows, taps: TapChangers) -> NDArray[np.int64]:
         """The taps that bring every low side nearest to its set-point, without waiting."""

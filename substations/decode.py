@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, QualityArray, ValueArray
-from substations.layout import DTYPES, AddressRange, Group, Layout, RawArray, layout_of
+from substations.layout import AddressRange, Group, Layout, RawArray, layout_of
 from substations.registers import BoundPoint
-from substations.wiretypes import WireType
+from substations.wiretypes import DTYPES, WireType
 
 _QUALITY_BITS: Final = int(
     Quality.OVERFLOW | Quality.BLOCKED | Quality.SUBSTITUTED | Quality.NOT_TOPICAL | Quality.INVALID

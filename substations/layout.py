@@ -8,41 +8,18 @@ A layout may span several ranges of addresses: what a whole scan brought is then
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from substations.registers import BoundPoint
-from substations.wiretypes import Order, WireType
+from substations.wiretypes import WireType, wire_bytes
 
 RawArray = NDArray[np.uint8]
 """Registers: their bytes as on the wire, high byte first, two per register. Bits: one byte each, 0 or 1."""
 
-DTYPES: Final[dict[WireType, np.dtype[Any]]] = {
-    WireType.BITS: np.dtype("<u2"),
-    WireType.INT16: np.dtype("<i2"),
-    WireType.UINT16: np.dtype("<u2"),
-    WireType.INT32: np.dtype("<i4"),
-    WireType.UINT32: np.dtype("<u4"),
-    WireType.INT64: np.dtype("<i8"),
-    WireType.UINT64: np.dtype("<u8"),
-    WireType.FLOAT32: np.dtype("<f4"),
-    WireType.FLOAT64: np.dtype("<f8"),
-}
-"""How the gathered bytes of a type are viewed; BIT is a byte for itself."""
-
 _TYPES: Final = tuple(WireType)
-
-
-def wire_bytes(registers: int, order: Order) -> tuple[int, ...]:
-    """Where on the wire the bytes of a value lie, least significant first, as offsets from its first byte."""
-    places = []
-    for significance in range(registers * 2):
-        word, low = divmod(significance, 2)
-        register = word if order.words_swapped else registers - 1 - word
-        places.append(register * 2 + (low if order.bytes_swapped else 1 - low))
-    return tuple(places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Knows what a device can have and a request can carry. Does not know stations: wh
 is bound to it (``substations.registers``).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scada.model.errors import Fault
@@ -165,6 +165,10 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
     for action in command.values:
         if action not in ACTIONS:
             faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
+    if command.set_point and (command.table.of_bits or command.type in (WireType.BIT, WireType.BITS)):
+        faults.add(key, "a set-point takes whole registers: a table of registers and a number's type")
+    if command.set_point and command.echo is not None and command.echo_table.of_bits:
+        faults.add(key, "the echo of a set-point takes whole registers")
     highest = 1 if command.table.of_bits else 0xFFFF
     for action, value in command.values.items():
         if not 0 <= value <= highest:
@@ -177,11 +181,26 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
 
 def _check_orders(commands: Sequence[CommandEntry], faults: Faults) -> None:
     """Commands may share a register, but no two orders the same frame: the device would carry out the other one."""
-    meaning: dict[tuple[Table, int, int | None], str] = {}
+    meaning: dict[tuple[Table, int, int], str] = {}
     for command in commands:
-        values: Mapping[str, int | None] = command.values or {"set_point": None}
-        for action, value in values.items():
+        for action, value in command.values.items():
             frame = (command.table, command.operate, value)
             order = f"{command.name} {action}"
             if meaning.setdefault(frame, order) != order:
                 faults.add(f"command {command.name}", f"{action} is the same frame as {meaning[frame]}")
+    _check_set_points(commands, faults)
+
+
+def _check_set_points(commands: Sequence[CommandEntry], faults: Faults) -> None:
+    """Any value may be written to a set-point's registers: nothing else may be ordered or shown there."""
+    for command in commands:
+        mine = _places(command) if command.set_point else set()
+        if command.set_point and len(mine) < len(command_registers(command)):
+            faults.add(f"command {command.name}", "select and operate of a set-point overlap")
+        for other in commands:
+            if other is not command and not mine.isdisjoint(_places(other)):
+                faults.add(f"command {command.name}", f"shares a register with {other.name}, where a value is an order")
+
+
+def _places(command: CommandEntry) -> set[tuple[Table, int]]:
+    return {(command.table, register) for register in command_registers(command)}

@@ -16,7 +16,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from scada.model.addcause import AddCause
 from scada.model.cause import Cause
-from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent
+from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent, WireAction
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
 from scada.model.sample import SampleArray, no_samples, samples
@@ -24,7 +24,9 @@ from scada.model.station import Station
 from substations.decode import Codec
 from substations.polling import ReadBlock, plan_reads
 from substations.quality import of_modbus_exception
-from substations.registers import BoundCommand, BoundPoint, StationRegisters
+from substations.registermap import CommandEntry
+from substations.registers import BoundCommand, BoundPoint, StationRegisters, form_of
+from substations.setpoint import nearness
 from substations.wiretypes import Table
 
 _DEVICE_FAILURE: Final = 4
@@ -48,7 +50,11 @@ class ModbusCommandLink:
         return None if bound.select is None else bound.entry.select_timeout_s
 
     def actions(self, command: str) -> tuple[str, ...]:
-        return tuple(self._commands[command].entry.values)
+        entry = self._commands[command].entry
+        return ("set",) if entry.set_point else tuple(entry.values)
+
+    def nearness(self, command: str, value: float) -> float:
+        return nearness(form_of(self._commands[command].entry), form_of(self._returns[command][0]), value)
 
     async def ready(self) -> None:
         async with self._turn:
@@ -65,29 +71,32 @@ class ModbusCommandLink:
         point = np.array([entry.point.id], dtype=np.int32)
         return samples(point, self._now(), values, quality, Cause.RETURN_INFORMATION_REMOTE)
 
-    async def select(self, command: str, action: str) -> DeviceAnswer:
+    async def select(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
         if bound.select is None or bound.echo is None:
             return DeviceAnswer()
-        value = bound.entry.values[action]
+        words = _words(bound.entry, action)
         async with self._turn:
-            answer = await self._write(bound, bound.select, value)
+            answer = await self._write(bound, bound.select, words)
             self._selected_over[command] = self._client
             if answer.refused is not None:
                 return answer
-            echoed = (await self._registers(bound.entry.echo_table, bound.echo, 1))[0]
-        if echoed != value:
-            return DeviceAnswer(AddCause.SELECT_FAILED, f"echo {echoed} instead of {value}")
-        return DeviceAnswer(detail=f"echo {echoed}")
+            # An action is told by one register, a value by all of its own.
+            told = words if bound.entry.set_point else words[-1:]
+            echoed = await self._registers(bound.entry.echo_table, bound.echo, len(told))
+        if echoed != told:
+            return DeviceAnswer(AddCause.SELECT_FAILED, f"echo {_told(echoed)} instead of {_told(told)}")
+        return DeviceAnswer(detail=f"echo {_told(echoed)}")
 
     async def cancel(self, command: str) -> DeviceAnswer:
         bound = self._commands[command]
-        if bound.select is None:
+        # In a set-point's register any word is a value: its selection ends by itself.
+        if bound.select is None or bound.entry.set_point:
             return DeviceAnswer()
         async with self._turn:
-            return await self._write(bound, bound.select, bound.entry.cancel)
+            return await self._write(bound, bound.select, _split(bound.entry, bound.entry.cancel))
 
-    async def operate(self, command: str, action: str) -> DeviceAnswer:
+    async def operate(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
         # Never on a connection opened for it: what was checked and selected came over the one before.
         if self._client is None or not self._client.connected:
@@ -95,7 +104,7 @@ class ModbusCommandLink:
         if bound.select is not None and self._selected_over.pop(command, None) is not self._client:
             raise NothingSent("the connection it was selected over was lost")
         async with self._turn:
-            return await self._write(bound, bound.operate, bound.entry.values[action])
+            return await self._write(bound, bound.operate, _words(bound.entry, action))
 
     async def close(self) -> None:
         if self._client is not None:
@@ -114,15 +123,14 @@ class ModbusCommandLink:
         self._client = client
         return client
 
-    async def _write(self, bound: BoundCommand, address: int, value: int) -> DeviceAnswer:
+    async def _write(self, bound: BoundCommand, address: int, words: list[int]) -> DeviceAnswer:
         client = await self._open()
         unit = self._endpoint.unit_id
         if bound.entry.table is Table.COIL:
-            request = client.write_coil(address, bool(value), device_id=unit)
-        elif bound.entry.type.registers == 1:
-            request = client.write_register(address, value, device_id=unit)
+            request = client.write_coil(address, bool(words[0]), device_id=unit)
+        elif len(words) == 1:
+            request = client.write_register(address, words[0], device_id=unit)
         else:
-            words = [value >> 16 * place & 0xFFFF for place in reversed(range(bound.entry.type.registers))]
             request = client.write_registers(address, words, device_id=unit)
         answer = await self._answered(request)
         if not isinstance(answer, ExceptionResponse):
@@ -174,6 +182,21 @@ class ModbusCommandLink:
             # A late answer must not be taken for the next one's: this connection is over.
             await self.close()
             raise AnswerLost(str(error) or f"no answer within {self._endpoint.timeout_s:g} s") from None
+
+
+def _words(entry: CommandEntry, action: WireAction) -> list[int]:
+    """The registers that give the order."""
+    if entry.set_point:
+        return form_of(entry).words(float(action), entry.order)
+    return _split(entry, entry.values[str(action)])
+
+
+def _split(entry: CommandEntry, value: int) -> list[int]:
+    return [value >> 16 * place & 0xFFFF for place in reversed(range(entry.type.registers))]
+
+
+def _told(words: list[int]) -> str:
+    return " ".join(str(each) for each in words)
 
 
 def _return_blocks(station: Station, registers: StationRegisters) -> dict[str, tuple[BoundPoint, ReadBlock, Codec]]:

@@ -11,12 +11,16 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
 
 from scada.model.errors import Fault
 from scada.model.point import Point, PointKind
-from scada.model.station import Bay, Station
+from scada.model.station import Bay, CommandKind, CommandPoint, Station
 from scada.tables import Faults, bounded, load_table, nearest
 from substations.mapnames import ACTIONS, in_bay, like
+from substations.setpoint import Form, check_limits
 
 _IDENTIFIERS = ("s=", "i=", "g=", "b=")
 
@@ -35,6 +39,21 @@ class NodeType(StrEnum):
     UINT64 = "uint64"
     FLOAT = "float"
     DOUBLE = "double"
+
+
+_DTYPES: Final[Mapping[NodeType, np.dtype[Any]]] = {
+    NodeType.BOOLEAN: np.dtype("<u1"),
+    NodeType.SBYTE: np.dtype("<i1"),
+    NodeType.BYTE: np.dtype("<u1"),
+    NodeType.INT16: np.dtype("<i2"),
+    NodeType.UINT16: np.dtype("<u2"),
+    NodeType.INT32: np.dtype("<i4"),
+    NodeType.UINT32: np.dtype("<u4"),
+    NodeType.INT64: np.dtype("<i8"),
+    NodeType.UINT64: np.dtype("<u8"),
+    NodeType.FLOAT: np.dtype("<f4"),
+    NodeType.DOUBLE: np.dtype("<f8"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +300,9 @@ def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) ->
         if name not in known:
             faults.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
             continue
+        if entry.set_point != (known[name].kind is CommandKind.SET_POINT):
+            faults.add(name, f"is a {known[name].kind.value} in bay type {bay.bay_type!r}: set_point does not fit")
+        _check_carried(entry, known[name], faults)
         if bool(entry.select) != known[name].select:
             faults.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
         operate, select, echo, result, owner = (
@@ -294,6 +316,16 @@ def _bind_commands(station: str, bay: Bay, node_map: NodeMap, faults: Faults) ->
         if name not in bound:
             faults.add(name, f"is a command of bay type {bay.bay_type!r} that the map does not place")
     return list(bound.values())
+
+
+def _check_carried(entry: NodeCommand, command: CommandPoint, faults: Faults) -> None:
+    if entry.set_point and entry.type is not NodeType.BOOLEAN:
+        check_limits(form_of(entry), command, faults)
+
+
+def form_of(placed: "NodeCommand | BoundNode") -> Form:
+    """How the value of a set-point, or of the point that shows it, lies in its node."""
+    return Form(_DTYPES[placed.type], placed.scale, placed.add)
 
 
 def _identifier(pattern: str, station: str, bay: Bay, name: str) -> str:
@@ -364,3 +396,5 @@ def _check_command(command: NodeCommand, faults: Faults) -> None:
             faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
     if command.scale == 0.0:
         faults.add(key, "scale must not be 0")
+    if command.set_point and command.type is NodeType.BOOLEAN:
+        faults.add(key, "a set-point is a number, not boolean")

@@ -17,15 +17,16 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from scada.model.addcause import AddCause
 from scada.model.cause import Cause
-from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent
+from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent, WireAction
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Station
-from substations.nodemap import BoundNode, BoundNodeCommand, NodeType, StationNodes
+from substations.nodemap import BoundNode, BoundNodeCommand, NodeCommand, NodeType, StationNodes, form_of
 from substations.opcua_security import secure
 from substations.quality import of_opcua_status
+from substations.setpoint import nearness
 
 T = TypeVar("T")
 
@@ -93,7 +94,11 @@ class OpcuaCommandLink:
         return bound.entry.select_timeout_s if bound.select else None
 
     def actions(self, command: str) -> tuple[str, ...]:
-        return tuple(self._commands[command].entry.values)
+        entry = self._commands[command].entry
+        return ("set",) if entry.set_point else tuple(entry.values)
+
+    def nearness(self, command: str, value: float) -> float:
+        return nearness(form_of(self._commands[command].entry), form_of(self._returns[command]), value)
 
     async def ready(self) -> None:
         async with self._turn:
@@ -119,11 +124,11 @@ class OpcuaCommandLink:
             Cause.RETURN_INFORMATION_REMOTE,
         )
 
-    async def select(self, command: str, action: str) -> DeviceAnswer:
+    async def select(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
         if not bound.select:
             return DeviceAnswer()
-        value = bound.entry.values[action]
+        value = _raw(bound.entry, action)
         async with self._turn:
             answer = await self._order(bound, bound.select, value)
             self._selected_over[command] = self._client
@@ -137,12 +142,13 @@ class OpcuaCommandLink:
 
     async def cancel(self, command: str) -> DeviceAnswer:
         bound = self._commands[command]
-        if not bound.select:
+        # In a set-point's node any number is a value: its selection ends by itself.
+        if not bound.select or bound.entry.set_point:
             return DeviceAnswer()
         async with self._turn:
             return await self._order(bound, bound.select, bound.entry.cancel)
 
-    async def operate(self, command: str, action: str) -> DeviceAnswer:
+    async def operate(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
         # Never on a connection opened for it: what was checked and selected came over the one before.
         if self._client is None or self._client.state is not UaClientState.CONNECTED:
@@ -150,7 +156,7 @@ class OpcuaCommandLink:
         if bound.select and self._selected_over.pop(command, None) is not self._client:
             raise NothingSent("the connection it was selected over was lost")
         async with self._turn:
-            return await self._order(bound, bound.operate, bound.entry.values[action])
+            return await self._order(bound, bound.operate, _raw(bound.entry, action))
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -189,7 +195,7 @@ class OpcuaCommandLink:
             raise NothingSent(f"the server has no namespace {namespace}")
         return ua.NodeId.from_string(f"ns={self._uris.index(namespace)};{identifier}")
 
-    async def _order(self, bound: BoundNodeCommand, place: str, value: int) -> DeviceAnswer:
+    async def _order(self, bound: BoundNodeCommand, place: str, value: int | float) -> DeviceAnswer:
         client = await self._open()
         variant = ua.Variant(value, _VARIANTS[bound.entry.type])
         node_id = self._node_id(bound.namespace, place)
@@ -245,6 +251,11 @@ class OpcuaCommandLink:
         except _DRIVER_ERRORS as error:
             await self.close()
             raise AnswerLost(str(error) or f"no answer within {self._endpoint.timeout_s:g} s") from None
+
+
+def _raw(entry: NodeCommand, action: WireAction) -> int | float:
+    """The number that gives the order."""
+    return form_of(entry).raw(float(action)) if entry.set_point else entry.values[str(action)]
 
 
 def _microseconds(moment: datetime | None) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scada.model.errors import Fault
 from scada.model.point import Point, PointKind
-from scada.model.station import Bay, Station
+from scada.model.station import Bay, CommandKind, Station
 from scada.tables import Faults, nearest
 from substations.mapnames import in_bay, like
 from substations.mapspans import Span, bit_range, check_overlaps, quality_span, register_span
@@ -21,7 +21,8 @@ from substations.registermap import (
     PointEntry,
     RegisterMap,
 )
-from substations.wiretypes import HIGHEST_ADDRESS, Order, Table, WireType
+from substations.setpoint import Form, check_limits
+from substations.wiretypes import DTYPES, HIGHEST_ADDRESS, Order, Table, WireType
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,10 @@ def _bind_commands(
         if name not in known:
             complete.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
             continue
+        if entry.set_point != (known[name].kind is CommandKind.SET_POINT):
+            complete.add(name, f"is a {known[name].kind.value} in bay type {bay.bay_type!r}: set_point does not fit")
+        if entry.set_point and entry.type in DTYPES:
+            check_limits(form_of(entry), known[name], complete)
         if (entry.select is not None) != known[name].select:
             complete.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
         places = [
@@ -191,7 +196,7 @@ def _bind_commands(
         ]
         operate, select, echo, result = places
         assert operate is not None
-        highest = max(place for place in places if place is not None)
+        highest = max(place for place in places if place is not None) + entry.type.registers - 1
         if highest > HIGHEST_ADDRESS:
             faults.add(f"command {name}", f"address {highest} is above {HIGHEST_ADDRESS}")
         bound.append(BoundCommand(f"{station}/{bay.name}/{name}", entry, operate, select, echo, result))
@@ -199,6 +204,11 @@ def _bind_commands(
         if name not in {in_bay(entry.name, bay) for entry in register_map.command}:
             complete.add(name, f"is a command of bay type {bay.bay_type!r} that the map does not place")
     return bound
+
+
+def form_of(placed: CommandEntry | BoundPoint) -> Form:
+    """How the value of a set-point, or of the point that shows it, lies in its registers."""
+    return Form(DTYPES.get(placed.type, DTYPES[WireType.BITS]), placed.scale, placed.add)
 
 
 def _bind_event_buffer(station: Station, bay: Bay, entry: EventBufferEntry, faults: Faults) -> BoundEventBuffer:

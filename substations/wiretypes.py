@@ -4,7 +4,9 @@ Knows the standard's words. Does not know maps, points or sockets.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 HIGHEST_ADDRESS: Final = 65535
 
@@ -61,3 +63,27 @@ class Order(StrEnum):
     def bytes_swapped(self) -> bool:
         """True when the least significant byte of each register comes first."""
         return self in (Order.BADC, Order.DCBA)
+
+
+DTYPES: Final[dict[WireType, np.dtype[Any]]] = {
+    WireType.BITS: np.dtype("<u2"),
+    WireType.INT16: np.dtype("<i2"),
+    WireType.UINT16: np.dtype("<u2"),
+    WireType.INT32: np.dtype("<i4"),
+    WireType.UINT32: np.dtype("<u4"),
+    WireType.INT64: np.dtype("<i8"),
+    WireType.UINT64: np.dtype("<u8"),
+    WireType.FLOAT32: np.dtype("<f4"),
+    WireType.FLOAT64: np.dtype("<f8"),
+}
+"""How the gathered bytes of a type are viewed; BIT is a byte for itself."""
+
+
+def wire_bytes(registers: int, order: Order) -> tuple[int, ...]:
+    """Where on the wire the bytes of a value lie, least significant first, as offsets from its first byte."""
+    places = []
+    for significance in range(registers * 2):
+        word, low = divmod(significance, 2)
+        register = word if order.words_swapped else registers - 1 - word
+        places.append(register * 2 + (low if order.bytes_swapped else 1 - low))
+    return tuple(places)

@@ -200,8 +200,9 @@ def quick_policy(approval_s: float = 3.0, select_s: float = 3.0, return_s: float
     """The shipped policy with times a test can wait for."""
     policy = load_policy(SHIPPED, [])
     assert policy is not None
+    quick = (PointClass.CIRCUIT_BREAKER, PointClass.SET_POINT)
     rules = {
-        each: replace(rule, return_s=return_s if each is PointClass.CIRCUIT_BREAKER else rule.return_s)
+        each: replace(rule, return_s=return_s if each in quick else rule.return_s)
         for each, rule in policy.rules.items()
     }
     return Policy(rules, approval_s, select_s)

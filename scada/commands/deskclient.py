@@ -56,7 +56,7 @@ class Client:
         report = self.command(name)
         if report["outcome"] is not None:
             last = report["steps"][-1]["sentence"]
-            raise DeskSilent(f"{report['target']} {report['action']} has ended ({report['outcome']}: {last})")
+            raise DeskSilent(f"{report['target']} {wish(report)} has ended ({report['outcome']}: {last})")
         return report
 
     def follow(self, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -121,6 +121,12 @@ def message(by: Signer, do: Wish, *, holds_s: float, **fields: Any) -> Message:
 def signed(by: Signer, content: Message) -> bytes:
     """The message as the desk takes it."""
     return sign(content.payload, by)
+
+
+def wish(report: dict[str, Any]) -> str:
+    """What a report's command wants, as people write it: ``open``, or ``set 23.1 kV``."""
+    value = f" {report['set_point']!r} {report['unit']}" if "set_point" in report else ""
+    return f"{report['action']}{value}".rstrip()
 
 
 def clock(time_us: int, zone: str) -> str:

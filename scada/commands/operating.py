@@ -9,11 +9,14 @@ import typer
 from rich.console import Console
 
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, clock, message, signed, signer
+from scada.commands.deskclient import Client, clock, message, signed, signer, wish
 from scada.commands.duration import seconds_of
+from scada.config import Config
 from scada.control.jws import countersign
 from scada.control.message import Wish
+from scada.control.readiness import controllables
 from scada.model.switching import Action, ControlModel
+from scada.stationfile import load_province
 
 UNKNOWN = 3
 """Exit code of an outcome nobody knows: neither done nor refused."""
@@ -22,7 +25,8 @@ Key = Annotated[str, typer.Option("--key", help="PKCS#12 file, a name in VAR/con
 Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="What to operate: TN01/471, TN01/T1, TN01/131/f86.reset.")
 ]
-Wanted = Annotated[Action, typer.Argument(metavar="ACTION", help="open, close, raise, lower, reset, on or off.")]
+Wanted = Annotated[Action, typer.Argument(metavar="ACTION", help="open, close, raise, lower, reset, on, off or set.")]
+Value = Annotated[float | None, typer.Argument(metavar="[VALUE]", help="What to set, in the unit of the set-point.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; in the journal.")]
 OrderNumber = Annotated[str, typer.Option("--order", help="Number of the switching order it belongs to.")]
 StepNumber = Annotated[int, typer.Option("--step", min=0, help="Step of that order.")]
@@ -40,6 +44,7 @@ def operate(
     target: Target,
     action: Wanted,
     key: Key,
+    value: Value = None,
     reason: Reason = "",
     order: OrderNumber = "",
     step: StepNumber = 0,
@@ -51,7 +56,7 @@ def operate(
 ) -> None:
     """Operate a device: select, have it approved where two persons are wanted, execute, see the position come back."""
     fields = {"target": target, "action": action, "reason": reason, "order": order, "step": step}
-    fields |= {"emergency": emergency, "test": test}
+    fields |= {"set_point": value, "emergency": emergency, "test": test}
     _order(context, Wish.OPERATE, key, holds, direct=direct, fields=fields)
 
 
@@ -60,13 +65,14 @@ def select(
     target: Target,
     action: Wanted,
     key: Key,
+    value: Value = None,
     reason: Reason = "",
     order: OrderNumber = "",
     step: StepNumber = 0,
     holds: Holds = "120s",
 ) -> None:
     """Select a device and keep it for `scada execute`."""
-    fields = {"target": target, "action": action, "reason": reason, "order": order, "step": step}
+    fields = {"target": target, "action": action, "reason": reason, "order": order, "step": step, "set_point": value}
     _order(context, Wish.SELECT, key, holds, direct=False, fields=fields)
 
 
@@ -107,9 +113,17 @@ def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bo
         config = config_of(context)
         by = signer(key, config)
         model = ControlModel.DIRECT if direct else ControlModel.SELECT_BEFORE_OPERATE
+        if fields["set_point"] is not None:
+            fields["unit"] = _unit(config, fields["target"])
         content = message(by, do, holds_s=seconds_of(holds), model=model, **fields)
         client = Client(config.var)
         _watch(out, config.time_zone, client, client.send(signed(by, content)))
+
+
+def _unit(config: Config, target: str) -> str:
+    """The unit that is signed with a value; '' for what takes none, which the desk refuses."""
+    found = controllables(load_province(config.stations.folder).stations).get(target)
+    return "" if found is None else found.unit
 
 
 def _about(context: typer.Context, do: Wish, name: str, key: str) -> None:
@@ -153,7 +167,7 @@ def _show_steps(out: Console, zone: str, report: dict[str, Any], shown: int) -> 
 
 def _show_request(out: Console, report: dict[str, Any]) -> None:
     out.print(
-        f"{report['target']} {report['action']}, requested by {report['requester']}, number {report['id']}",
+        f"{report['target']} {wish(report)}, requested by {report['requester']}, number {report['id']}",
         markup=False,
     )
     if report["reason"]:
@@ -177,7 +191,7 @@ def _show_request(out: Console, report: dict[str, Any]) -> None:
 
 
 def _show_outcome(out: Console, report: dict[str, Any]) -> None:
-    subject = f"{report['target']} {report['action']}" if "action" in report else report.get("target", "message")
+    subject = f"{report['target']} {wish(report)}" if "action" in report else report.get("target", "message")
     if report["outcome"] == "completed":
         out.print(f"{subject} completed", style="green")
         return

@@ -14,6 +14,7 @@ from scada.control.jws import NotSigned, read
 from scada.control.message import NotAMessage, read_message
 from scada.control.parts import DeskParts
 from scada.control.readiness import own_refusals
+from scada.control.setpoint import nearness, value_refusal
 from scada.control.tags import Tags
 from scada.model.addcause import AddCause
 from scada.model.switching import Allowed, Blocked, ControlModel, Decision, Refusal
@@ -42,7 +43,11 @@ class Checks:
         refusals = self._authority_refusals(course, now)
         if refusals:
             return Blocked(refusals)
-        own, facts = own_refusals(course.each, course.operation.action, self.parts.view)
+        link = self.parts.links.of(course.each.station.code)
+        if (refusal := value_refusal(course.each, course.operation, link)) is not None:
+            return Blocked((refusal,))
+        near = nearness(course.each, course.operation, link)
+        own, facts = own_refusals(course.each, course.operation, self.parts.view, near)
         tagged = self.tags.refusals(course.operation, course.persons)
         decision = self.parts.interlocking.check(course.operation, self.parts.view, now)
         if isinstance(decision, Blocked):
@@ -70,8 +75,6 @@ class Checks:
                 found.append(gate.may(person, Right.EMERGENCY, course.each.station.code, now))
         if message.emergency and not message.reason:
             found.append(Refusal(AddCause.INCONSISTENT_PARAMETERS, "an emergency override needs a reason"))
-        if message.set_point is not None:
-            found.append(Refusal(AddCause.NOT_SUPPORTED, f"{course.operation.target} takes no set-point"))
         link = self.parts.links.of(course.each.station.code)
         if message.model is ControlModel.DIRECT and link.select_timeout_s(course.each.link_name) is not None:
             found.append(

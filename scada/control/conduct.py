@@ -127,7 +127,7 @@ class Conduct:
             return None
         own = holder.requester == course.requester
         cause = AddCause.OBJECT_ALREADY_SELECTED if own else AddCause.LOCKED_BY_OTHER_CLIENT
-        return Refusal(cause, f"{target} is reserved for {holder.requester} ({holder.operation.action})")
+        return Refusal(cause, f"{target} is reserved for {holder.requester} ({holder.operation.wish})")
 
     async def _lead(self, course: Course) -> None:
         foresee = self._parts.what_if(course.operation)
@@ -161,7 +161,7 @@ class Conduct:
 
     def _begun(self, course: Course) -> None:
         """The frame leaves now."""
-        self._movements.begun(course.operation.target, wanted_value(course.operation.action, course.before))
+        self._movements.begun(course.operation.target, wanted_value(course.operation, course.before))
         if (foresee := self._foresights.pop(course.id, None)) is not None:
             # A task begins when the frame has been handed over.
             self._run(self._note(course, foresee), f"what-if {course.id}")

@@ -96,7 +96,7 @@ class Course:
         return {
             "id": self.id,
             "target": self.operation.target,
-            "action": str(self.operation.action),
+            **wish_report(self.operation),
             "state": str(self.state),
             "outcome": None if self.outcome is None else str(self.outcome),
             "waits_for": self.waits_for,
@@ -115,6 +115,12 @@ class Course:
             "steps": [{"time": each.time, "state": str(each.state), "sentence": each.sentence} for each in self.steps],
             "document": self.document.decode(),
         }
+
+
+def wish_report(operation: Operation) -> dict[str, Any]:
+    """What is wanted, as plain JSON values: the action, and the value of a set-point with its unit."""
+    wish: dict[str, Any] = {"action": str(operation.action)}
+    return wish if operation.value is None else {**wish, "set_point": operation.value, "unit": operation.unit}
 
 
 def refusal_report(refusal: Refusal) -> dict[str, Any]:

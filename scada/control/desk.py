@@ -131,7 +131,7 @@ class ControlDesk:
     def _journal_received(self, admitted: Admitted, document: bytes) -> None:
         message = admitted.message
         is_order = message.do in (Wish.OPERATE, Wish.SELECT, Wish.SUPPLY)
-        body = {
+        body: dict[str, Any] = {
             "id": message.id,
             "do": str(message.do),
             "by": admitted.person.name,
@@ -140,6 +140,8 @@ class ControlDesk:
             "expires": message.expires,
             "document": document.decode(),
         }
+        if message.set_point is not None:
+            body |= {"set_point": message.set_point, "unit": message.unit}
         # Of every message something follows: what was selected, a tag, an outcome.
         self._journal.ahead("received", body)
 
@@ -167,7 +169,7 @@ class ControlDesk:
             hint = f"; did you mean {meant[0]!r}?" if meant else ""
             sentence = f"nothing here is called {message.target!r}{hint}"
             return self._not_begun(message, Refusal(AddCause.NOT_SUPPORTED, sentence))
-        operation = each.operation(message.action)
+        operation = each.operation(message.action, message.set_point, message.unit)
         expires_at = self._parts.monotonic() + (message.expires - now) / US
         payload = admitted.document.payload
         course = Course(message, document, payload, each, operation, admitted.person.name, expires_at)

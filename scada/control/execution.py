@@ -14,22 +14,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from scada.control.course import Course, fact_report, refusal_report
+from scada.control.course import Course, fact_report, refusal_report, wish_report
 from scada.control.journal import JournalWriter
 from scada.control.lifecycle import Event
 from scada.control.policy import PointClass, Policy
 from scada.control.readiness import WIRE_ACTION, Controllable, in_words, is_reached, wanted_value
+from scada.control.setpoint import nearness
 from scada.control.tenure import Tenure
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.cause import Cause
-from scada.model.commandlink import AnswerLost, CommandLink, CommandLinks, DeviceAnswer
+from scada.model.commandlink import AnswerLost, CommandLink, CommandLinks, DeviceAnswer, WireAction
 from scada.model.errors import LinkError
 from scada.model.event import EventKind
 from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
-from scada.model.switching import Blocked, Decision, ImageView, Refusal
+from scada.model.switching import Action, Blocked, Decision, ImageView, Refusal
 
 POLL_S: Final = 0.05
 """How often the device is asked for its position after an operate: a breaker needs 60 ms."""
@@ -159,13 +160,14 @@ class Execution:
         body = {
             "id": course.id,
             "command": each.link_name,
-            "action": wire_action(course),
+            **wish_report(course.operation),
+            "action": wire_word(course.operation.action),
             "persons": list(course.persons),
             "token": self.world.tenure.token,
             "facts": [fact_report(fact) for fact in course.facts],
         }
         self.world.journal("execute", body)
-        course.advance(Event.EXECUTE, f"{each.target} {course.operation.action}: sent", self.world.clock())
+        course.advance(Event.EXECUTE, f"{course.operation}: sent", self.world.clock())
         self.world.begun(course)
         if why := self.world.tenure.why_not():
             return (Refusal(AddCause.BLOCKED_BY_HEALTH, f"nothing was sent: {why}"),)
@@ -189,7 +191,8 @@ class Execution:
         if each.command.return_information is None:
             self._lose(course, f"{each.target} shows no return information")
             return
-        wanted = wanted_value(course.operation.action, course.before)
+        wanted = wanted_value(course.operation, course.before)
+        near = nearness(each, course.operation, link)
         return_s = self.world.policy.rule(each.point_class).return_s
         deadline = self.world.monotonic() + return_s
         last: tuple[float, int] | None = None
@@ -204,7 +207,7 @@ class Execution:
             if rows is not None and len(rows) and last != (now := (float(rows[0]["value"]), int(rows[0]["quality"]))):
                 last = now
                 self.world.take(rows)
-            if is_reached(*self._shown(each), wanted) and not silence:
+            if is_reached(*self._shown(each), wanted, near) and not silence:
                 self._complete(course, wanted)
                 return
             if self.world.monotonic() >= deadline:
@@ -219,7 +222,8 @@ class Execution:
         point = course.each.command.return_information
         assert point is not None
         words = f"{course.operation.target} is {in_words(point, wanted)}"
-        course.advance(Event.TERMINATE, "the movement ended", self.world.clock())
+        ended = "the movement ended" if course.operation.value is None else "the value is in force"
+        course.advance(Event.TERMINATE, ended, self.world.clock())
         course.advance(Event.VERIFY, words, self.world.clock())
         self._outcome(course, words)
 
@@ -228,7 +232,7 @@ class Execution:
         point = course.each.command.return_information
         assert point is not None
         shown = in_words(point, value) + ("" if quality == 0 else f", {Quality(quality).label}")
-        sentence = f"{course.operation.target} did not {course.operation.action} within {return_s:g} s: it is {shown}"
+        sentence = f"{course.operation.target} did not {course.operation.wish} within {return_s:g} s: it is {shown}"
         course.refusals = (Refusal(AddCause.TIME_LIMIT_OVER, sentence),)
         course.advance(Event.TIME_OUT, sentence, self.world.clock())
         self.world.alarm(EventKind.FAIL_TO_OPERATE, course.operation.target, sentence)
@@ -274,9 +278,15 @@ class Execution:
         return next((target for target, station in self._busy.items() if station in near), None)
 
 
-def wire_action(course: Course) -> str:
+def wire_action(course: Course) -> WireAction:
+    """The action in the words of the maps, or the value of a set-point."""
+    operation = course.operation
+    return wire_word(operation.action) if operation.value is None else operation.value
+
+
+def wire_word(action: Action) -> str:
     """The action in the words of the maps."""
-    return WIRE_ACTION.get(course.operation.action, str(course.operation.action))
+    return WIRE_ACTION.get(action, str(action))
 
 
 def answer_report(answer: DeviceAnswer) -> dict[str, Any]:
@@ -289,7 +299,7 @@ def outcome_report(course: Course, sentence: str) -> dict[str, Any]:
     return {
         "id": course.id,
         "target": course.operation.target,
-        "action": str(course.operation.action),
+        **wish_report(course.operation),
         "state": str(course.state),
         "outcome": str(course.outcome),
         "sentence": sentence,

@@ -14,10 +14,12 @@ from typing import Final
 
 from scada.control.interlocking_device import (
     ON_SITE_IGNORES,
+    SETTING,
     STEPPING,
     SWITCHING,
     merged,
     own_position,
+    signals_of_bay,
     signals_of_device,
     step_tap,
 )
@@ -102,6 +104,8 @@ class TopologyInterlocking:
             return self._switch(self._index.read(view), device, operation.action, site, ignored)
         if operation.action in STEPPING and any(each.name == operation.device for each in station.transformers):
             return step_tap(self._index.read(view), station, bay, operation.action, ignored)
+        if not operation.device and operation.action in SETTING:
+            return merged([_signal(bay, operation), signals_of_bay(self._index.read(view), bay, Action.SET, ignored)])
         if not operation.device and operation.action in (Action.RESET, Action.ON, Action.OFF):
             return _signal(bay, operation)
         return refused(AddCause.NOT_SUPPORTED, f"{operation.target} cannot {operation.action}", [])

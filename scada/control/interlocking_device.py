@@ -19,6 +19,7 @@ from scada.model.switching import Action, Fact
 
 SWITCHING: Final = frozenset({Action.OPEN, Action.CLOSE})
 STEPPING: Final = frozenset({Action.RAISE, Action.LOWER})
+SETTING: Final = frozenset({Action.SET})
 WANTED: Final[Mapping[Action, DoublePoint]] = MappingProxyType(
     {Action.OPEN: DoublePoint.OPEN, Action.CLOSE: DoublePoint.CLOSED}
 )
@@ -38,17 +39,17 @@ class Signal:
 SIGNALS: Final[Mapping[Quantity, Signal]] = MappingProxyType(
     {
         Quantity.LOCAL_REMOTE: Signal(AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, SWITCHING),
-        Quantity.OLTC_LOCAL_REMOTE: Signal(AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, STEPPING),
+        Quantity.OLTC_LOCAL_REMOTE: Signal(AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, STEPPING | SETTING),
         Quantity.SF6_LOCKOUT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING),
         Quantity.VACUUM_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING),
         Quantity.TRIP_CIRCUIT_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING),
         Quantity.CONTROL_SUPPLY_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING),
-        Quantity.BAY_UNIT_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING | STEPPING),
+        Quantity.BAY_UNIT_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, SWITCHING | STEPPING | SETTING),
         Quantity.SPRING_NOT_CHARGED: Signal(AddCause.BLOCKED_BY_HEALTH, frozenset({Action.CLOSE})),
         Quantity.PROTECTION_RELAY_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, frozenset({Action.CLOSE}), BREAKING),
-        Quantity.OLTC_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, STEPPING),
+        Quantity.OLTC_FAULT: Signal(AddCause.BLOCKED_BY_HEALTH, STEPPING | SETTING),
         Quantity.F86: Signal(AddCause.BLOCKED_BY_PROCESS, frozenset({Action.CLOSE}), BREAKING),
-        Quantity.OLTC_IN_PROGRESS: Signal(AddCause.BLOCKED_BY_PROCESS, SWITCHING | STEPPING),
+        Quantity.OLTC_IN_PROGRESS: Signal(AddCause.BLOCKED_BY_PROCESS, SWITCHING | STEPPING | SETTING),
     }
 )
 """A breaker whose closing spring is not charged, or whose relay has failed, may still be opened. The lockout relay
@@ -87,6 +88,16 @@ def signals_of_device(field: Field, device: int, action: Action, ignored: frozen
 def step_tap(field: Field, station: Station, bay: Bay, action: Action, ignored: frozenset[Quantity]) -> Finding:
     """A tap changer steps while healthy, at rest, in manual operation and not at the end of its range."""
     transformer = next(each for each in station.transformers if each.name == bay.name)
+    judged = signals_of_bay(field, bay, action, ignored)
+    taps = field.values([each for each in bay.points if each.quantity == Quantity.TAP_POSITION])
+    automatic = field.values([each for each in bay.points if each.quantity == Quantity.OLTC_AUTOMATIC])
+    found = [judged, *(_tap_in_range(each, transformer, action) for each in taps)]
+    found += [_manual(each) for each in automatic]
+    return merged(found)
+
+
+def signals_of_bay(field: Field, bay: Bay, action: Action, ignored: frozenset[Quantity]) -> Finding:
+    """Health, mode and process signals of the bay that forbid ``action`` on its tap changer or its regulator."""
     points = [
         point
         for point in bay.points
@@ -94,12 +105,7 @@ def step_tap(field: Field, station: Station, bay: Bay, action: Action, ignored: 
         and Quantity(point.quantity) not in ignored
         and action in signal.actions
     ]
-    judged = _judge(field, points)
-    taps = field.values([each for each in bay.points if each.quantity == Quantity.TAP_POSITION])
-    automatic = field.values([each for each in bay.points if each.quantity == Quantity.OLTC_AUTOMATIC])
-    found = [judged, *(_tap_in_range(each, transformer, action) for each in taps)]
-    found += [_manual(each) for each in automatic]
-    return merged(found)
+    return _judge(field, points)
 
 
 def merged(findings: Sequence[Finding]) -> Finding:

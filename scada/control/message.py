@@ -40,8 +40,9 @@ class TagKind(StrEnum):
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One signed wish. ``originator`` is the name in the authority table; ``subject`` the message an EXECUTE, CANCEL,
-    UNTAG or HAND_OVER is about, or the alarm of an ACKNOWLEDGE, ``to`` the person who gets the tag."""
+    """One signed wish. ``originator`` is the name in the authority table; ``set_point``, in ``unit``, the value a SET
+    wants, ``subject`` the message an EXECUTE, CANCEL, UNTAG or HAND_OVER is about, or the alarm of an ACKNOWLEDGE,
+    ``to`` the person who gets the tag."""
 
     id: str
     do: Wish
@@ -52,6 +53,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     action: Action | None = None
     model: ControlModel = ControlModel.SELECT_BEFORE_OPERATE
     set_point: float | None = None
+    unit: str = ""
     reason: str = ""
     order: str = ""
     step: int = 0
@@ -91,6 +93,9 @@ def _fault(message: Message) -> str:
     if message.do in (Wish.OPERATE, Wish.SELECT):
         if not message.target or message.action is None:
             return f"{message.do} needs target and action"
+        if (message.action is Action.SET) != (message.set_point is not None):
+            takes = "needs the value as set_point" if message.action is Action.SET else "takes no set_point"
+            return f"{message.action} {takes}"
     elif message.do is Wish.SUPPLY:
         if message.supply is None or not (message.target.isascii() and message.target.isdecimal()):
             return "supply needs the serial of a meter as target, and disconnect or reconnect"
@@ -99,6 +104,10 @@ def _fault(message: Message) -> str:
             return "tag needs target and tag"
     elif not _is_uuid7(message.subject):
         return f"{message.do} needs the id of what it is about as subject"
+    if message.set_point is not None and message.do not in (Wish.OPERATE, Wish.SELECT):
+        return f"{message.do} takes no set_point"
+    if message.unit and message.set_point is None:
+        return "unit belongs to set_point"
     if message.do is Wish.HAND_OVER and not message.to:
         return "hand_over needs the name of who takes the tag over"
     return ""

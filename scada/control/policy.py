@@ -26,6 +26,7 @@ class PointClass(StrEnum):
     TAP_CHANGER = "tap_changer"
     RESET = "reset"
     AUTOMATIC = "automatic"
+    SET_POINT = "set_point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def point_class(command: CommandPoint, device: DeviceKind | None) -> PointClass:
         return PointClass(device.value)
     if command.kind is CommandKind.REGULATING_STEP:
         return PointClass.TAP_CHANGER
+    if command.kind is CommandKind.SET_POINT:
+        return PointClass.SET_POINT
     return PointClass.RESET if command.kind is CommandKind.SINGLE_COMMAND else PointClass.AUTOMATIC
 
 

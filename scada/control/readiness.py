@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from scada.control.policy import PointClass, point_class
 from scada.model.addcause import AddCause
 from scada.model.point import DoublePoint, Point, PointKind
@@ -25,7 +23,10 @@ ALLOWED: Final[Mapping[PointClass, tuple[Action, ...]]] = {
     PointClass.TAP_CHANGER: (Action.RAISE, Action.LOWER),
     PointClass.RESET: (Action.RESET,),
     PointClass.AUTOMATIC: (Action.ON, Action.OFF),
+    PointClass.SET_POINT: (Action.SET,),
 }
+CLOSE: Final = 1e-6
+"""How near is the same, where the return information counts in whole numbers."""
 WIRE_ACTION: Final = {Action.ON: "close", Action.OFF: "open"}
 """Automatics are switched by a double command: the maps know ``close`` and ``open`` only."""
 
@@ -52,9 +53,19 @@ class Controllable:
         """The command's name on the link to the station."""
         return f"{self.station.code}/{self.bay}/{self.command.name}"
 
-    def operation(self, action: Action) -> Operation:
-        """The wish to do ``action``."""
-        return Operation(self.station.code, self.bay, self.command.name, self.command.device, action)
+    def can(self, action: Action) -> bool:
+        """Whether things of its class can be told ``action``."""
+        return action in ALLOWED[self.point_class]
+
+    @property
+    def unit(self) -> str:
+        """The unit of a set-point."""
+        point = self.command.return_information
+        return "" if point is None else point.unit
+
+    def operation(self, action: Action, value: float | None = None, unit: str = "") -> Operation:
+        """The wish to do ``action``, with the value in ``unit`` a set-point is to have."""
+        return Operation(self.station.code, self.bay, self.command.name, self.command.device, action, value, unit)
 
 
 def controllables(stations: Sequence[Station]) -> dict[str, Controllable]:
@@ -66,23 +77,31 @@ def controllables(stations: Sequence[Station]) -> dict[str, Controllable]:
             for command in bay.commands:
                 device = devices.get(command.device)
                 kind = point_class(command, None if device is None else device.kind)
-                each = Controllable(station, bay.name, command, device, kind, _modes(bay.points, command.device, kind))
+                each = Controllable(station, bay.name, command, device, kind, _modes(bay.points, command, kind))
                 found[each.target] = each
     return found
 
 
-def _modes(points: Sequence[Point], device: str, kind: PointClass) -> tuple[Point, ...]:
-    wanted = Quantity.OLTC_LOCAL_REMOTE if kind is PointClass.TAP_CHANGER else Quantity.LOCAL_REMOTE
+def _modes(points: Sequence[Point], command: CommandPoint, kind: PointClass) -> tuple[Point, ...]:
+    shown = command.return_information
+    of_tap_changer = kind is PointClass.TAP_CHANGER or (
+        shown is not None and shown.quantity == Quantity.VOLTAGE_SET_POINT
+    )
+    wanted = Quantity.OLTC_LOCAL_REMOTE if of_tap_changer else Quantity.LOCAL_REMOTE
+    device = command.device
     governing = ("", device.partition("-")[0])
     return tuple(
         point
         for point in points
-        if point.quantity == wanted and (kind is PointClass.TAP_CHANGER or not device or point.device in governing)
+        if point.quantity == wanted and (of_tap_changer or not device or point.device in governing)
     )
 
 
-def wanted_value(action: Action, before: float) -> float:
+def wanted_value(operation: Operation, before: float) -> float:
     """What the return information must show afterwards; ``before`` is what it showed."""
+    action = operation.action
+    if operation.value is not None:
+        return operation.value
     if action in _POSITIONS:
         return float(_POSITIONS[action])
     return before + _STEPS[action] if action in _STEPS else _SIGNALS[action]
@@ -101,14 +120,17 @@ def in_words(point: Point, value: float) -> str:
         return DoublePoint(int(value)).name.lower() if value in (0.0, 1.0, 2.0, 3.0) else f"{value:g}"
     if point.quantity in (Quantity.LOCAL_REMOTE, Quantity.OLTC_LOCAL_REMOTE):
         return "remote" if value == 1.0 else "local"
-    return f"{value:g}"
+    return f"{value:g} {point.unit}".rstrip()
 
 
-def own_refusals(each: Controllable, action: Action, view: ImageView) -> tuple[tuple[Refusal, ...], tuple[Fact, ...]]:
-    """What the device's own state has against ``action``, and the facts looked at."""
+def own_refusals(
+    each: Controllable, operation: Operation, view: ImageView, near: float = CLOSE
+) -> tuple[tuple[Refusal, ...], tuple[Fact, ...]]:
+    """What the device's own state has against ``operation``, and the facts looked at. ``near``: see ``is_reached``."""
     refusals: list[Refusal] = []
     facts: list[Fact] = []
-    if action not in ALLOWED[each.point_class]:
+    action = operation.action
+    if not each.can(action):
         known = " or ".join(ALLOWED[each.point_class])
         return (Refusal(AddCause.NOT_SUPPORTED, f"{each.target} can be told to {known}, not to {action}"),), ()
     for mode in each.modes:
@@ -125,22 +147,29 @@ def own_refusals(each: Controllable, action: Action, view: ImageView) -> tuple[t
     if point is not None:
         fact, value = state_fact(point, view)
         facts.append(fact)
-        if (refusal := _position_refusal(each, action, point, fact, value)) is not None:
+        if (refusal := _position_refusal(each, operation, fact, value, near)) is not None:
             refusals.append(refusal)
     return tuple(refusals), tuple(facts)
 
 
-def _position_refusal(each: Controllable, action: Action, point: Point, fact: Fact, value: float) -> Refusal | None:
+def _position_refusal(
+    each: Controllable, operation: Operation, fact: Fact, value: float, near: float
+) -> Refusal | None:
+    action, point = operation.action, each.command.return_information
     if fact.quality != Quality.GOOD:
         return Refusal(AddCause.INVALID_POSITION, f"where {each.target} stands is in doubt: {fact}", (fact,))
-    if point.kind is PointKind.DOUBLE_POINT and value not in (DoublePoint.OPEN, DoublePoint.CLOSED):
+    if _is_double(point) and value not in (DoublePoint.OPEN, DoublePoint.CLOSED):
         return Refusal(AddCause.INVALID_POSITION, f"{each.target} is in {fact.state} position", (fact,))
     # A lockout relay may be reset again and again: its signal falls before the relay is free.
-    if action is not Action.RESET and wanted_value(action, value) == value:
+    if action is not Action.RESET and abs(wanted_value(operation, value) - value) <= near:
         return Refusal(AddCause.POSITION_REACHED, f"{each.target} is {fact.state} already", (fact,))
     if action is Action.RESET and value == 0.0:
         return Refusal(AddCause.POSITION_REACHED, f"{each.target}: there is nothing to reset", (fact,))
     return None
+
+
+def _is_double(point: Point | None) -> bool:
+    return point is not None and point.kind is PointKind.DOUBLE_POINT
 
 
 def position_points(stations: Sequence[Station]) -> dict[int, tuple[str, Point]]:
@@ -161,6 +190,6 @@ def neighbours(stations: Sequence[Station], lines: Sequence[tuple[str, str]]) ->
     return {code: frozenset(codes) for code, codes in near.items()}
 
 
-def is_reached(value: float, quality: int, wanted: float) -> bool:
-    """Whether a return information shows what was wanted, beyond doubt."""
-    return quality == Quality.GOOD and bool(np.isclose(value, wanted, atol=1e-6))
+def is_reached(value: float, quality: int, wanted: float, near: float = CLOSE) -> bool:
+    """Whether a return information shows what was wanted, beyond doubt: at most ``near`` beside it."""
+    return quality == Quality.GOOD and abs(value - wanted) <= near

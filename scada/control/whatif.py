@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scada.control.interlocking_device import STEPPING, SWITCHING, WANTED
+from scada.control.interlocking_device import SETTING, STEPPING, SWITCHING, WANTED
 from scada.control.whatif_inputs import InputReader, Inputs
 from scada.grid.loadflow import Flows, FlowStatus, LoadFlow
 from scada.grid.topology import IndexArray, Topology
@@ -25,6 +25,7 @@ from scada.model.switching import Action, Consequence, Consequences, ImageView, 
 VOLTAGE_LIMITS_KV: Final = ((110.0, 104.0, 121.0), (35.0, 33.25, 38.5), (22.0, 20.9, 24.2))
 """Nominal, lowest and highest voltage of a busbar. 110 kV as in normal operation by the grid code of Vietnam; 35 and
 22 kV at -5 and +10 % (both to be set to the practice of the company)."""
+REGULATED: Final = "the regulator steps the taps towards it by itself, in its own time; that state is not solved"
 WORSE_BY: Final = 0.001
 """Share of the rating or the nominal voltage by which a figure must get worse to be told."""
 
@@ -60,6 +61,8 @@ class LoadFlowWhatIf:
 
     def after(self, operation: Operation, view: ImageView, now: int) -> Consequences:
         """What the operation would bring about. Figures rest on the reported positions; doubts are told as remarks."""
+        if operation.action in SETTING:
+            return Consequences(known=False, reason=REGULATED)
         before = self._inputs.read(view)
         after = self._moved(operation, before)
         if after is None:

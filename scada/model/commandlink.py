@@ -28,6 +28,14 @@ class DeviceAnswer:
     detail: str = ""
 
 
+WireAction = str | float
+"""``open``, ``close``, ``raise``, ``lower``, ``reset``, or the value of a set-point in its point's unit."""
+
+
+class NotCarried(ValueError):
+    """The wire to this device has no frame for that value; the text says why."""
+
+
 class CommandLink(Protocol):
     """The way to the commands of one station, named ``STATION/BAY/command``; one request at a time.
 
@@ -40,7 +48,14 @@ class CommandLink(Protocol):
         ...
 
     def actions(self, command: str) -> tuple[str, ...]:
-        """What the device can be told: of ``open``, ``close``, ``raise``, ``lower``, ``reset``."""
+        """What the device can be told: of ``open``, ``close``, ``raise``, ``lower``, ``reset``, ``set``."""
+        ...
+
+    def nearness(self, command: str, value: float) -> float:
+        """How far the return information may be from the set-point ``value`` and still tell it: half a step of it.
+
+        Raises NotCarried when the value has no frame of its own: nothing is rounded or wrapped on the way.
+        """
         ...
 
     async def ready(self) -> None:
@@ -51,7 +66,7 @@ class CommandLink(Protocol):
         """Where the device stands now, asked of the device itself: SAMPLE, shape (1,), or (0,) when it has none."""
         ...
 
-    async def select(self, command: str, action: str) -> DeviceAnswer:
+    async def select(self, command: str, action: WireAction) -> DeviceAnswer:
         """Select, and see that the device echoes what was selected."""
         ...
 
@@ -59,7 +74,7 @@ class CommandLink(Protocol):
         """Withdraw a selection."""
         ...
 
-    async def operate(self, command: str, action: str) -> DeviceAnswer:
+    async def operate(self, command: str, action: WireAction) -> DeviceAnswer:
         """The frame that moves something. Accepted means that the device has begun, no more."""
         ...
 

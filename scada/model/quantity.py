@@ -54,6 +54,7 @@ class Quantity(StrEnum):
     DC_VOLTAGE = "dc_voltage"
     DC_CURRENT = "dc_current"
     AUXILIARY_VOLTAGE = "auxiliary_voltage"
+    VOLTAGE_SET_POINT = "voltage_set_point"
 
     ENERGY_IMPORT = "energy_import"
     ENERGY_EXPORT = "energy_export"
@@ -193,6 +194,7 @@ MEANINGS: Mapping[Quantity, Meaning] = MappingProxyType(
             dc_voltage="V",
             dc_current="A",
             auxiliary_voltage="V",
+            voltage_set_point="kV",
         ),
         Quantity.ENERGY_IMPORT: Meaning(Role.COUNTER, PointKind.INTEGRATED_TOTAL, "kWh"),
         Quantity.ENERGY_EXPORT: Meaning(Role.COUNTER, PointKind.INTEGRATED_TOTAL, "kWh"),

@@ -33,11 +33,12 @@ class TerminalKind(StrEnum):
 
 
 class CommandKind(StrEnum):
-    """Kind of command (IEC 60870-5-101, 7.3.2: types 45 to 47)."""
+    """Kind of command (IEC 60870-5-101, 7.3.2: types 45 to 50)."""
 
     SINGLE_COMMAND = "single_command"
     DOUBLE_COMMAND = "double_command"
     REGULATING_STEP = "regulating_step"
+    SET_POINT = "set_point"
 
 
 class Protocol(StrEnum):
@@ -173,11 +174,11 @@ class Bay:
 
 @dataclass(frozen=True, slots=True)
 class CommandPoint:
-    """Something that can be operated: a switching device, a tap changer, a reset.
+    """Something that can be operated: a switching device, a tap changer, a reset, a set-point.
 
     ``name`` is unique in its bay and names no point. ``device`` is the switching device, the transformer, or ''.
     ``return_information`` is the point that shows the outcome. ``select`` tells whether the device itself wants
-    select-before-operate.
+    select-before-operate. ``low`` and ``high`` are the limits of a set-point, in the unit of its return information.
     """
 
     name: str
@@ -185,6 +186,8 @@ class CommandPoint:
     kind: CommandKind
     select: bool
     return_information: Point | None
+    low: float | None = None
+    high: float | None = None
 
 
 NO_SECURITY = "None"

@@ -15,7 +15,8 @@ from scada.model.sample import SampleArray
 
 
 class Action(StrEnum):
-    """What is wanted of a command point. OPEN and CLOSE are for switching devices, RAISE and LOWER for tap changers."""
+    """What is wanted of a command point. OPEN and CLOSE are for switching devices, RAISE and LOWER for tap changers,
+    SET for set-points, which alone come with a value."""
 
     OPEN = "open"
     CLOSE = "close"
@@ -24,6 +25,7 @@ class Action(StrEnum):
     RESET = "reset"
     ON = "on"
     OFF = "off"
+    SET = "set"
 
 
 class ControlModel(StrEnum):
@@ -38,7 +40,8 @@ class Operation:
     """One thing wanted of one command point.
 
     ``station`` is the code (``TN01``), ``bay`` the bay's name, ``command`` the command point's name in its bay
-    (``471.operate``), ``device`` the switching device or transformer it moves, or '' (a reset).
+    (``471.operate``), ``device`` the switching device or transformer it moves, or '' (a reset). ``value`` in ``unit``
+    is what a set-point is to be.
     """
 
     station: str
@@ -46,6 +49,13 @@ class Operation:
     command: str
     device: str
     action: Action
+    value: float | None = None
+    unit: str = ""
+
+    @property
+    def wish(self) -> str:
+        """What is wanted, as people write it: ``open``, or ``set 23.1 kV``."""
+        return str(self.action) if self.value is None else f"{self.action} {self.value!r} {self.unit}".rstrip()
 
     @property
     def target(self) -> str:
@@ -53,7 +63,7 @@ class Operation:
         return f"{self.station}/{self.device}" if self.device else f"{self.station}/{self.bay}/{self.command}"
 
     def __str__(self) -> str:
-        return f"{self.target} {self.action}"
+        return f"{self.target} {self.wish}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from tests.refusing import Answer, Case, Refusals, judged, printed_table
 
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
+SET_POINT = "TN01/T1/avr.voltage_setpoint"
 FEEDER, LINE, DISCONNECTOR, COUPLER = "TN01/471", "TN01/171", "TN01/171-7", "TN01/112"
 REFUSALS = Refusals()
 case = REFUSALS.case
@@ -276,9 +277,122 @@ async def wrong_action(rig: Rig) -> Answer:
     return await rig.operate(FEEDER, Action.RAISE)
 
 
-@case("a set-point for a switch", AddCause.NOT_SUPPORTED, "takes no set-point")
-async def set_point(rig: Rig) -> Answer:
+# -- set-points: the voltage regulator of T1, 21 to 24 kV in steps of 0.01, shipped with 22.44
+
+
+async def set_to(rig: Rig, value: float, unit: str = "kV", **fields: Any) -> Answer:
+    return await rig.operate(SET_POINT, Action.SET, set_point=value, unit=unit, **fields)
+
+
+@case("a value with an opening", AddCause.INCONSISTENT_PARAMETERS, "open takes no set_point")
+async def value_for_a_switch(rig: Rig) -> Answer:
     return await rig.operate(FEEDER, Action.OPEN, set_point=1.5)
+
+
+@case("a set without a value", AddCause.INCONSISTENT_PARAMETERS, "set needs the value as set_point")
+async def set_without_a_value(rig: Rig) -> Answer:
+    return await rig.operate(SET_POINT, Action.SET)
+
+
+@case("a value with a cancel", AddCause.INCONSISTENT_PARAMETERS, "cancel takes no set_point")
+async def value_for_a_cancel(rig: Rig) -> Answer:
+    return await rig.about({"id": "01a2030d-4b32-7a00-a7a0-e4cdfe8bb58a"}, Wish.CANCEL, set_point=1.5)
+
+
+@case("a set of a switch", AddCause.NOT_SUPPORTED, "not to set")
+async def set_of_a_switch(rig: Rig) -> Answer:
+    return await rig.operate(FEEDER, Action.SET, set_point=1.5)
+
+
+@case("an opening of a set-point", AddCause.NOT_SUPPORTED, "can be told to set, not to open")
+async def opening_of_a_set_point(rig: Rig) -> Answer:
+    return await rig.operate(SET_POINT, Action.OPEN)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "1e999"])
+async def test_a_set_point_that_is_no_finite_number_is_no_message(rig: Rig, word: str) -> None:
+    payload = rig.message("dispatcher-1", target=SET_POINT, action=Action.SET, set_point=23.1, unit="kV").payload
+    assert payload.count(b"23.1") == 1
+    bent = sign(payload.replace(b"23.1", word.encode()), rig.signer("dispatcher-1"))
+    refusal = (await rig.desk.submit(bent))["refusals"][0]
+    assert AddCause(refusal["cause"]) is AddCause.INCONSISTENT_PARAMETERS
+    assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 22.44
+
+
+@case("a set-point above its limits", AddCause.INCONSISTENT_PARAMETERS, "24.01 kV is outside the limits of TN01/T1/avr")
+async def above_limits(rig: Rig) -> Answer:
+    return await set_to(rig, 24.01)
+
+
+@case("a set-point below its limits", AddCause.INCONSISTENT_PARAMETERS, "21 to 24 kV")
+async def below_limits(rig: Rig) -> Answer:
+    return await set_to(rig, -23.1)
+
+
+@case("a set-point in another unit", AddCause.INCONSISTENT_PARAMETERS, "is set in kV; the unit given is 'V'")
+async def another_unit(rig: Rig) -> Answer:
+    return await set_to(rig, 23.1, "V")
+
+
+@case("a set-point without a unit", AddCause.INCONSISTENT_PARAMETERS, "the unit given is none")
+async def no_unit(rig: Rig) -> Answer:
+    return await set_to(rig, 23.1, "")
+
+
+@case("a set-point the wire would round", AddCause.INCONSISTENT_PARAMETERS, "23.123 lies between two steps of 0.01")
+async def between_two_steps(rig: Rig) -> Answer:
+    return await set_to(rig, 23.123)
+
+
+@case("a set-point already in force", AddCause.POSITION_REACHED, "is 22.44 kV already")
+async def already_in_force(rig: Rig) -> Answer:
+    return await set_to(rig, 22.44)
+
+
+@case("a set-point of doubtful quality", AddCause.INVALID_POSITION, "is in doubt")
+async def doubtful_set_point(rig: Rig) -> Answer:
+    rig.show("TN01/T1/voltage_set_point", quality=Quality.INVALID)
+    return await set_to(rig, 23.1)
+
+
+@case("a set-point in local mode", AddCause.BLOCKED_BY_SWITCHING_HIERARCHY, "is in local mode")
+async def set_point_in_local(rig: Rig) -> Answer:
+    rig.show("TN01/T1/oltc_local_remote", 0.0)
+    return await set_to(rig, 23.1)
+
+
+@case("a set-point while the tap moves", AddCause.BLOCKED_BY_PROCESS, "oltc_in_progress is on")
+async def set_point_while_stepping(rig: Rig) -> Answer:
+    rig.show("TN01/T1/oltc_in_progress", 1.0)
+    return await set_to(rig, 23.1)
+
+
+@case("a set-point under a tag", AddCause.BLOCKED_BY_COMMAND, "control inhibit")
+async def set_point_under_a_tag(rig: Rig) -> Answer:
+    tag = await rig.desk.submit(
+        rig.document("dispatcher-2", Wish.TAG, target="TN01/T1", tag=TagKind.CONTROL_INHIBIT, reason="test")
+    )
+    answer = await set_to(rig, 23.1)
+    await rig.desk.submit(rig.document("dispatcher-2", Wish.UNTAG, subject=tag["tag"]["id"]))
+    return answer
+
+
+@case("a set-point the station echoes otherwise", AddCause.SELECT_FAILED, "echo 0 instead of 2310")
+async def wrong_echo(rig: Rig) -> Answer:
+    rig.proxy.expect(select=Trick.LIE)
+    answer = await set_to(rig, 23.1)
+    rig.proxy.expect()
+    return answer
+
+
+@case(
+    "a set-point that is not taken over", AddCause.TIME_LIMIT_OVER, "did not set 23.1 kV", outcome="unknown", orders=1
+)
+async def not_taken_over(rig: Rig) -> Answer:
+    rig.simulated.plant.stick("TN01", "T1", stuck=True)
+    answer = await set_to(rig, 23.1)
+    rig.simulated.plant.stick("TN01", "T1", stuck=False)
+    return answer
 
 
 @case("direct control of what wants a select", AddCause.INCONSISTENT_PARAMETERS, "wants to be selected first")

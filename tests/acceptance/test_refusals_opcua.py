@@ -24,6 +24,7 @@ from tests.refusing import Answer, Case, Refusals, judged, printed_table
 pytestmark = [pytest.mark.integration, pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 FEEDER, COUPLER = "TN13/471", "TN13/412"
+SET_POINT = "TN13/T1/avr.voltage_setpoint"
 PROXIES: list[CuttingProxy] = []
 REFUSALS = Refusals()
 case = REFUSALS.case
@@ -177,6 +178,53 @@ async def reached(rig: Rig) -> Answer:
     return await rig.operate(FEEDER, Action.CLOSE)
 
 
+# -- set-points: float nodes, whose neighbours lie closer together than any person types
+
+
+async def set_to(rig: Rig, value: float) -> Answer:
+    return await rig.operate(SET_POINT, Action.SET, set_point=value, unit="kV")
+
+
+@case("OPC UA: a set-point outside its limits", AddCause.INCONSISTENT_PARAMETERS, "outside the limits")
+async def outside_limits(rig: Rig) -> Answer:
+    return await set_to(rig, 20.99)
+
+
+@case("OPC UA: a set-point already in force", AddCause.POSITION_REACHED, "is 22.44 kV already")
+async def already_in_force(rig: Rig) -> Answer:
+    return await set_to(rig, 22.44)
+
+
+@case(
+    "OPC UA: a set-point the device itself refuses",
+    AddCause.BLOCKED_BY_SWITCHING_HIERARCHY,
+    "refused the operate",
+    orders=1,
+)
+async def set_point_refused(rig: Rig) -> Answer:
+    plant, switch = rig.simulated.plant, "TN13/T1/oltc_local_remote"
+    plant.set_signal(switch, 0.0, rig.clock())
+    try:
+        return await set_to(rig, 23.1)
+    finally:
+        plant.set_signal(switch, 1.0, rig.clock())
+
+
+@case(
+    "OPC UA: a set-point that is not taken over",
+    AddCause.TIME_LIMIT_OVER,
+    "did not set 23.1",
+    outcome="unknown",
+    orders=1,
+)
+async def set_point_not_taken_over(rig: Rig) -> Answer:
+    rig.simulated.plant.stick("TN13", "T1", stuck=True)
+    try:
+        return await set_to(rig, 23.1)
+    finally:
+        rig.simulated.plant.stick("TN13", "T1", stuck=False)
+
+
 # -- running them
 
 
@@ -230,6 +278,16 @@ async def test_two_persons_operate_there_and_back(rig: Rig, target: str, there: 
         assert [each["state"] for each in report["steps"]][-4:] == ["executed", "confirmed", "terminated", "verified"]
         rig.refresh()
     assert rig.orders() - before == 2
+
+
+async def test_a_set_point_is_in_force_when_it_was_read_back(rig: Rig) -> None:
+    rig.refresh()
+    report = await set_to(rig, 23.17)
+    assert report["outcome"] == "completed", report["refusals"]
+    assert report["steps"][-1]["sentence"] == f"{SET_POINT} is 23.17 kV"
+    assert abs(rig.simulated.plant.signal("TN13/T1/voltage_set_point") - 23.17) < 0.005
+    rig.refresh()
+    assert (await set_to(rig, 22.44))["outcome"] == "completed"
 
 
 async def test_a_selected_device_is_executed_over_the_connection_it_was_selected_on(rig: Rig) -> None:

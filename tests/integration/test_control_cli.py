@@ -120,6 +120,20 @@ async def test_selecting_executing_and_cancelling_from_the_terminal(rig: Rig, te
     assert "cancelled by dispatcher-1; nothing was sent" in said
 
 
+async def test_a_set_point_is_typed_signed_with_its_unit_and_shown_with_it(rig: Rig, terminal: Terminal) -> None:
+    target = "TN01/T1/avr.voltage_setpoint"
+    said = await terminal.type("operate", target, "set", "23.1", "--key", "dispatcher-1", "--reason", "evening peak")
+    assert f"{target} is 23.1 kV" in said
+    assert f"{target} set 23.1 kV completed" in said
+    assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 23.1
+    said = await terminal.type("operate", target, "set", "25", "--key", "dispatcher-1", code=1)
+    assert f"{target} set 25.0 kV refused: 26 inconsistent parameters (25.0 kV is outside the limits" in said
+    assert "set needs the value as set_point" in await terminal.type(
+        "operate", target, "set", "--key", "dispatcher-1", code=1
+    )
+    assert f"{target}  set 23.1 kV" in await terminal.type("control", "list")
+
+
 async def test_an_alarm_is_listed_and_acknowledged_from_the_terminal(rig: Rig, terminal: Terminal) -> None:
     rig.desk.observe(rig.show("TN01/473/473.position", 2.0))
     rig.desk.observe(rig.show("TN01/473/473.position", 1.0))

@@ -6,6 +6,7 @@ A real simulated station behind a socket, as in the table of refusals.
 import asyncio
 import errno
 import os
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +268,35 @@ async def test_every_kind_of_device_is_operated(
         assert report["outcome"] == "completed", report["refusals"]
         rig.refresh()
     assert rig.orders() == orders
+
+
+async def test_a_set_point_is_in_force_when_it_was_read_back_and_the_regulator_follows_it(rig: Rig) -> None:
+    plant = rig.simulated.plant
+    before = plant.signal("TN01/T1/tap_position")
+    report = await rig.operate("TN01/T1/avr.voltage_setpoint", Action.SET, set_point=23.78, unit="kV")
+    assert report["outcome"] == "completed", report["refusals"]
+    assert (report["action"], report["set_point"], report["unit"]) == ("set", 23.78, "kV")
+    assert [each["sentence"] for each in report["steps"]][-4:] == [
+        "TN01/T1/avr.voltage_setpoint set 23.78 kV: sent",
+        "the device accepted",
+        "the value is in force",
+        "TN01/T1/avr.voltage_setpoint is 23.78 kV",
+    ]
+    assert plant.signal("TN01/T1/voltage_set_point") == 23.78
+    assert struct.unpack(">Hh", rig.proxy.delivered[-1][-4:]) == (138 + 59, 2378)
+    assert "'action': 'set', 'set_point': 23.78, 'unit': 'kV'" in rig.journal_text()
+    for minute in range(1, 4):
+        plant.advance(rig.clock() + minute * 60_000_000)
+    assert plant.signal("TN01/T1/tap_position") > before
+
+
+async def test_a_set_point_is_selected_and_executed_in_two_steps(rig: Rig) -> None:
+    fields = {"target": "TN01/T1/avr.voltage_setpoint", "action": Action.SET, "set_point": 21.0, "unit": "kV"}
+    report = await rig.desk.submit(rig.document("dispatcher-1", Wish.SELECT, **fields))
+    assert report["waits_for"] == "execute"
+    report = await rig.ended(await rig.about(report, Wish.EXECUTE))
+    assert report["outcome"] == "completed", report["refusals"]
+    assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 21.0
 
 
 async def test_a_lockout_relay_that_fell_is_reset(rig: Rig) -> None:

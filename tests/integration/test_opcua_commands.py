@@ -1,5 +1,6 @@
 """Claims about orders over OPC UA: our command link against a simulated station, over loopback and a failing wire."""
 
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -59,7 +60,28 @@ DIRECT = BoundNodeCommand(
     result="s=f86.AddCause",
     object="",
 )
-NODES = StationNodes("TN07", (NODE,), (TWO_STEPS, METHODS, DIRECT))
+SET_POINT, SET_METHOD = "TN07/171/avr.set", "TN07/171/avr.call"
+SET = BoundNodeCommand(
+    SET_POINT,
+    NAMESPACE,
+    NodeCommand("avr.set", "s", type=NodeType.INT32, scale=0.001, select="s", echo="s", set_point=True),
+    operate="s=avr.Oper",
+    select="s=avr.SBO",
+    echo="s=avr.SBO.echo",
+    result="s=avr.AddCause",
+    object="",
+)
+SET_BY_METHOD = BoundNodeCommand(
+    SET_METHOD,
+    NAMESPACE,
+    NodeCommand("avr.call", "s", type=NodeType.FLOAT, select="s", object="s", set_point=True),
+    operate="s=avr.call.operate",
+    select="s=avr.call.select",
+    echo="",
+    result="",
+    object="s=avr",
+)
+NODES = StationNodes("TN07", (NODE,), (TWO_STEPS, METHODS, DIRECT, SET, SET_BY_METHOD))
 BOTH = pytest.mark.parametrize("command", [BREAKER, METHOD], ids=["two-step nodes", "methods"])
 
 
@@ -195,6 +217,23 @@ async def test_a_direct_command_needs_no_selection_and_an_unknown_value_is_not_s
         assert (await link.operate(RESET, "raise")).refused is AddCause.NOT_SUPPORTED
         await link.close()
         assert one.orders == [(RESET, "reset")]
+
+
+async def test_a_set_point_is_echoed_and_carried_as_the_number_of_its_node() -> None:
+    async with bay() as one:
+        assert one.link.actions(SET_POINT) == ("set",)
+        assert await one.link.select(SET_POINT, 23.101) == DeviceAnswer(detail="echo 23101")
+        assert (await one.link.operate(SET_POINT, 23.102)).refused is AddCause.INCONSISTENT_PARAMETERS
+        assert (await one.link.select(SET_POINT, 23.101)).refused is None
+        assert (await one.link.operate(SET_POINT, 23.101)).refused is None
+        assert one.orders == [(SET_POINT, pytest.approx(23.101, abs=1e-9))]
+
+
+async def test_a_set_point_is_the_argument_of_a_method() -> None:
+    async with bay() as one:
+        assert (await one.link.select(SET_METHOD, 23.1)).refused is None
+        assert (await one.link.operate(SET_METHOD, 23.1)).refused is None
+        assert one.orders == [(SET_METHOD, struct.unpack("f", struct.pack("f", 23.1))[0])]
 
 
 async def test_the_position_is_asked_of_the_device_with_its_time() -> None:

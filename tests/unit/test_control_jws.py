@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scada.control.jws import HALF, LocalSigner, NotSigned, Signature, countersign, is_valid, read, sign
-from scada.control.message import Message, NotAMessage, Wish, read_message, uuid7
+from scada.control.message import Message, NotAMessage, TagKind, Wish, read_message, uuid7
 from scada.model.switching import Action
 from scada.pki.authority import Identity, self_signed
 from scada.pki.profiles import DISPATCHER, Subject
@@ -107,6 +107,19 @@ def test_a_message_is_read_back_as_it_was_written() -> None:
     assert read_message(message.payload) == message
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_set_point_is_signed_and_read_back_to_the_last_digit(value: float) -> None:
+    fields = {"id": uuid7(NOW, bytes(10)), "do": Wish.OPERATE, "issued": NOW, "expires": NOW + 1, "originator": "d"}
+    message = Message(**fields, target="T", action=Action.SET, set_point=value, unit="kV")  # type: ignore[arg-type]  # by name
+    assert read_message(message.payload) == message
+
+
+def test_the_digits_a_person_typed_are_in_the_signed_bytes() -> None:
+    fields = {"id": uuid7(NOW, bytes(10)), "do": Wish.OPERATE, "issued": NOW, "expires": NOW + 1, "originator": "d"}
+    message = Message(**fields, target="T", action=Action.SET, set_point=23.1, unit="kV")  # type: ignore[arg-type]  # by name
+    assert b'"set_point":23.1,"unit":"kV"' in message.payload
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -114,6 +127,10 @@ def test_a_message_is_read_back_as_it_was_written() -> None:
         ({"originator": ""}, "no originator"),
         ({"target": ""}, "needs target and action"),
         ({"action": None}, "needs target and action"),
+        ({"action": Action.SET}, "set needs the value as set_point"),
+        ({"unit": "kV"}, "unit belongs to set_point"),
+        ({"set_point": 1.5}, "open takes no set_point"),
+        ({"do": Wish.TAG, "tag": TagKind.CAUTION, "set_point": 1.5}, "tag takes no set_point"),
         ({"do": Wish.TAG}, "tag needs target and tag"),
         ({"do": Wish.CANCEL}, "needs the id"),
     ],

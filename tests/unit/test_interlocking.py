@@ -576,6 +576,35 @@ def test_a_tap_changer_does_not_step_while(
     assert blocked(manual.says(f"S1/T1/{signal}", value).ask("S1/T1", RAISE)) == [(cause, sentence)]
 
 
+SET_VOLTAGE = Operation("S1", "T1", "avr.voltage_setpoint", "", Action.SET, 23.1, "kV")
+
+
+def test_a_set_point_is_free_also_while_the_regulator_is_on_or_the_tap_at_its_end(network: Network) -> None:
+    network.says("S1/T1/tap_position", 19.0)
+    assert allowed(network.rules.check(SET_VOLTAGE, network.seen, 0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "cause"),
+    [
+        ("oltc_in_progress", 1.0, PROCESS),
+        ("oltc_fault", 1.0, HEALTH),
+        ("bay_unit_fault", 1.0, HEALTH),
+        ("oltc_local_remote", 0.0, HIERARCHY),
+    ],
+)
+def test_a_set_point_is_not_changed_while(network: Network, signal: str, value: float, cause: AddCause) -> None:
+    network.says(f"S1/T1/{signal}", value)
+    ((found, sentence),) = blocked(network.rules.check(SET_VOLTAGE, network.seen, 0))
+    assert found is cause and f"S1/T1/{signal} is" in sentence
+
+
+def test_a_signal_in_doubt_keeps_the_set_point(network: Network) -> None:
+    network.doubting("S1/T1/oltc_in_progress", 0.0)
+    ((found, sentence),) = blocked(network.rules.check(SET_VOLTAGE, network.seen, 0))
+    assert found is PROCESS and sentence.endswith("is not topical")
+
+
 def test_at_the_last_step_the_way_back_is_free(manual: Network) -> None:
     assert allowed(manual.says("S1/T1/tap_position", 19.0).ask("S1/T1", LOWER)) == ()
     assert [cause for cause, _ in blocked(manual.says("S1/T1/tap_position", 1.0).ask("S1/T1", LOWER))] == [LIMIT]

@@ -96,6 +96,11 @@ def test_a_station_gets_every_point_at_its_node(tmp_path: Path) -> None:
         ('echo = "s={station}.{point}.SBO.echo"', "", "command {bay}.operate: select needs echo, or object"),
         ('select = "s={station}.{point}.SBO"', "", "command {bay}.operate: echo belongs to select"),
         ("values = { open = 1, close = 2 }", "", "command {bay}.operate: needs either values or set_point = true"),
+        (
+            "values = { open = 1, close = 2 }",
+            'type = "boolean"\nset_point = true',
+            "command {bay}.operate: a set-point is a number, not boolean",
+        ),
         ("close = 2", "clos = 2", "command {bay}.operate.values: unknown action 'clos'; did you mean 'close'?"),
     ],
 )
@@ -184,3 +189,15 @@ def test_two_points_cannot_be_the_same_condition(tmp_path: Path) -> None:
     found: list[Fault] = []
     bind_nodes(single_points(), {"feeder_22.opcua": node_map}, found)
     assert [each.message for each in found] == ["has the condition of TN07/171/P1: P1 of s=TN07/171"]
+
+
+def test_a_set_point_whose_limits_its_node_cannot_hold_is_refused(tmp_path: Path) -> None:
+    text = MAP.replace("values = { open = 1, close = 2 }", 'type = "sbyte"\nset_point = true')
+    node_map, faults = load(tmp_path, text)
+    assert node_map is not None, faults
+    told = replace(OPERATE, kind=CommandKind.SET_POINT, low=0.0, high=128.0)
+    found: list[Fault] = []
+    station = replace(STATION, bays=(replace(STATION.bays[0], commands=(told,)),))
+    bind_nodes(station, {"feeder_22.opcua": node_map}, found)
+    (fault,) = (str(each) for each in found)
+    assert fault.endswith("command 171.operate: its limit 128.0 does not fit int8 with scale 1")

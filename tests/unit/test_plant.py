@@ -245,3 +245,40 @@ def test_the_regulator_keeps_the_low_side_near_its_set_point_while_the_load_grow
     low_sides = plant.flows.voltage_kv[plant.columns.windings[:, -1]]
     assert (np.abs(low_sides / (22.0 * 1.02) - 1.0) < 0.025).all()
     assert len(set(plant._taps.tap.tolist())) > 1
+
+
+def test_the_regulator_steps_towards_another_set_point() -> None:
+    plant = plant_at(MIDNIGHT)
+    assert shown(plant, "TN07/T1/voltage_set_point") == 22.44
+    command, tap = "TN07/T1/avr.voltage_setpoint", shown(plant, "TN07/T1/tap_position")
+    assert plant.order(command, 23.8, MIDNIGHT) is None
+    assert shown(plant, "TN07/T1/voltage_set_point") == 23.8
+    for minute in range(1, 16):
+        plant.advance(MIDNIGHT + minute * 60 * SECOND)
+    assert shown(plant, "TN07/T1/tap_position") > tap
+    assert shown(plant, "TN07/T1/lv.voltage_l12") == pytest.approx(23.8, rel=0.02)
+    assert shown(plant, "TN07/T2/voltage_set_point") == 22.44
+
+
+@pytest.mark.parametrize(
+    ("action", "signal", "cause"),
+    [
+        (24.01, None, AddCause.INCONSISTENT_PARAMETERS),
+        (float("nan"), None, AddCause.INCONSISTENT_PARAMETERS),
+        ("raise", None, AddCause.NOT_SUPPORTED),
+        (23.1, "TN07/T1/oltc_local_remote", AddCause.BLOCKED_BY_SWITCHING_HIERARCHY),
+    ],
+)
+def test_a_regulator_refuses_a_set_point(action: str | float, signal: str | None, cause: AddCause) -> None:
+    plant = plant_at(MIDNIGHT)
+    if signal is not None:
+        plant.set_signal(signal, 0.0, MIDNIGHT)
+    assert plant.order("TN07/T1/avr.voltage_setpoint", action, MIDNIGHT) is cause
+    assert shown(plant, "TN07/T1/voltage_set_point") == 22.44
+
+
+def test_a_regulator_whose_tap_changer_moves_refuses_a_set_point() -> None:
+    plant = plant_at(MIDNIGHT)
+    plant.set_signal("TN07/T1/oltc_automatic", 0.0, MIDNIGHT)
+    assert plant.operate("TN07", "T1", "raise", MIDNIGHT) is None
+    assert plant.order("TN07/T1/avr.voltage_setpoint", 23.1, MIDNIGHT) is AddCause.COMMAND_ALREADY_IN_EXECUTION

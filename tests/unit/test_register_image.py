@@ -137,6 +137,29 @@ def test_the_echo_is_empty_once_the_selection_has_expired(image: RegisterImage, 
     assert bay.orders == []
 
 
+def test_a_set_point_is_echoed_in_all_its_registers_and_carried_out_as_its_value(bay: Bay) -> None:
+    entry = CommandEntry(
+        name="set",
+        table=HOLDING,
+        operate=2,
+        select=0,
+        echo=4,
+        type=WireType.INT32,
+        order=Order.CDAB,
+        scale=0.001,
+        set_point=True,
+    )
+    command = BoundCommand("TN99/171/set", entry, operate=202, select=200, echo=204, result=None)
+    image = RegisterImage(StationRegisters("TN99", POINTS, (command,)), bay)
+    high, low = struct.unpack(">HH", struct.pack(">i", 231_017))
+    assert image.write(HOLDING, 200, [low, high], NOW) is None
+    assert (image.read(INPUTS, 204, 2), bay.orders) == ([low, high], [])
+    assert image.write(HOLDING, 202, [low], NOW) is Denied.ADDRESS
+    assert image.write(HOLDING, 202, [low, high], NOW + SECOND) is None
+    assert bay.orders == [("TN99/171/set", pytest.approx(231.017))]
+    assert image.read(INPUTS, 204, 2) == [0, 0]
+
+
 def test_writing_the_cancel_value_withdraws_the_selection(image: RegisterImage, bay: Bay) -> None:
     image.write(HOLDING, 220, [0x6501], NOW)
     assert image.write(HOLDING, 220, [0], NOW) is None

@@ -181,6 +181,23 @@ def test_words_in_braces_stand_for_what_the_bay_says() -> None:
             MAP.replace("values = { open = 1, close = 2 }", ""),
             "command {bay}.operate: needs either values or set_point = true",
         ),
+        (
+            MAP
+            + '[[command]]\nname = "set"\ntable = "holding_register"\noperate = 9\ntype = "int32"\nset_point = true\n',
+            "command set: shares a register with {bay}.operate, where a value is an order",
+        ),
+        (
+            MAP.replace("values = { open = 1, close = 2 }", 'type = "float64"\nset_point = true'),
+            "command {bay}.operate: select and operate of a set-point overlap",
+        ),
+        (
+            MAP.replace("values = { open = 1, close = 2 }", 'type = "bits"\nset_point = true'),
+            "command {bay}.operate: a set-point takes whole registers: a table of registers and a number's type",
+        ),
+        (
+            MAP.replace("values = { open = 1, close = 2 }", 'echo_table = "coil"\nset_point = true'),
+            "command {bay}.operate: the echo of a set-point takes whole registers",
+        ),
     ],
 )
 def test_a_wrong_map_is_refused_with_the_place_and_the_reason(tmp_path: Path, text: str, fault: str) -> None:
@@ -207,6 +224,29 @@ def bind(tmp_path: Path, *names: str, **fields: object) -> list[str]:
     found: list[Fault] = []
     bind_registers(station, {"feeder_22.modbus": good(tmp_path)}, found)
     return [str(fault) for fault in found]
+
+
+def bind_set_point(
+    tmp_path: Path, high: float, text: str = 'type = "int16"\nscale = 0.001\nset_point = true'
+) -> list[str]:
+    register_map, faults = load(tmp_path, MAP.replace("values = { open = 1, close = 2 }", text))
+    assert register_map is not None, faults
+    command = replace(OPERATE, kind=CommandKind.SET_POINT, low=21.0, high=high, return_information=make_point(1))
+    found: list[Fault] = []
+    station = make_station((make_point(1), make_point(2)), commands=(command,))
+    bind_registers(station, {"feeder_22.modbus": register_map}, found)
+    return [str(fault) for fault in found]
+
+
+def test_limits_of_a_set_point_that_no_frame_can_carry_are_refused(tmp_path: Path) -> None:
+    assert bind_set_point(tmp_path, 32.0) == []
+    (fault,) = bind_set_point(tmp_path, 33.0)
+    assert fault.endswith("command 171.operate: its limit 33.0 does not fit int16 with scale 0.001")
+
+
+def test_a_map_that_gives_actions_to_a_set_point_is_refused(tmp_path: Path) -> None:
+    (fault,) = bind_set_point(tmp_path, 32.0, "values = { open = 1, close = 2 }")
+    assert fault.endswith("171.operate: is a set_point in bay type 'feeder_22': set_point does not fit")
 
 
 def test_a_point_the_bay_type_does_not_have_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

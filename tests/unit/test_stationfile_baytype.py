@@ -42,6 +42,8 @@ FAULTY = [
     (LINE, 'return_information = "{bay}.position"', 'return_information = "{bay}.positon"', ["commands[1].return_information: unknown point '{bay}.positon'; did you mean '{bay}.position'?"]),
     (LINE, '{ name = "{bay}.operate"', '{ name = "active_power"', ["commands[1].name: 'active_power' is the name of a point"]),
     (LINE, 'device = "{bay}", kind = "double', 'device = "{bay}-8", kind = "double', ["commands[1].device: unknown device '{bay}-8'; did you mean '{bay}-7'?"]),
+    (LINE, 'kind = "double_command"', 'kind = "set_point"', ["commands[1]: a set-point moves no device", "commands[1]: a set-point needs a measured value as return_information", "commands[1]: a set-point needs low and high, low below high"]),
+    (LINE, 'kind = "double_command"', 'kind = "double_command", low = 1.0', ["commands[1]: low and high belong to set_point, not to double_command"]),
     (TRANSFORMER, "transformer = true\n", "", ["commands[1].device: unknown device '{bay}'; known are 13{unit}, 33{unit}, 43{unit}, 43{unit}-38", "points[5].device: unknown device '{bay}'; known are 13{unit}, 33{unit}, 43{unit}, 43{unit}-38"]),
 ]  # fmt: skip
 

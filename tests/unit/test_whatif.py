@@ -144,6 +144,13 @@ def test_a_tap_step_moves_the_voltage_of_the_lower_sides(province: Province) -> 
     assert ask(province, "A01/T1", Action.RAISE).known
 
 
+def test_what_a_regulator_will_do_with_a_set_point_is_not_claimed(province: Province) -> None:
+    load_flow = LoadFlow(province)
+    operation = Operation("A01", "T1", "avr.voltage_setpoint", "", Action.SET, 23.1, "kV")
+    found = LoadFlowWhatIf(load_flow).after(operation, image_of(load_flow), NOW)
+    assert (found.known, found.reason.startswith("the regulator steps the taps")) == (False, True)
+
+
 def test_closing_what_was_open_supplies_it_again(province: Province) -> None:
     load_flow = LoadFlow(province)
     what_if = LoadFlowWhatIf(load_flow, {"A01/372": 1700})
