@@ -9,9 +9,10 @@ from rich.table import Table
 
 from scada.clock import local, now_us
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, wish
+from scada.commands.deskclient import Client
 from scada.control.trust import fingerprint
 from scada.controlling import folder_of, trust_of
+from scada.hmi.journalwords import wish_words
 from scada.pki import folder as pki_folder
 from scada.pki.folder import LocalPki
 from scada.pki.profiles import DISPATCHER, Subject
@@ -64,7 +65,7 @@ def list_commands(context: typer.Context) -> None:
         found = Client(config.var).get("/commands")["commands"]
     table = Table("number", "target", "action", "state", "outcome", "requester", "approver", "waits for", box=None)
     for each in found:
-        row = [each["id"], each["target"], wish(each), each["state"], each["outcome"] or ""]
+        row = [each["id"], each["target"], wish_words(each), each["state"], each["outcome"] or ""]
         table.add_row(*row, each["requester"], each["approver"], each["waits_for"])
     Console(soft_wrap=True, highlight=False).print(table if found else "no commands")
 

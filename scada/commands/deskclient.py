@@ -17,6 +17,7 @@ from scada.config import Config
 from scada.control.jws import Signer, sign
 from scada.control.message import US, Message, Wish, uuid7
 from scada.control.signers import KeyUnusable, TokenSigner, common_name, file_signer
+from scada.hmi.journalwords import wish_words
 from scada.model.errors import GridScadaError
 from scada.tables import nearest
 
@@ -56,7 +57,7 @@ class Client:
         report = self.command(name)
         if report["outcome"] is not None:
             last = report["steps"][-1]["sentence"]
-            raise DeskSilent(f"{report['target']} {wish(report)} has ended ({report['outcome']}: {last})")
+            raise DeskSilent(f"{report['target']} {wish_words(report)} has ended ({report['outcome']}: {last})")
         return report
 
     def follow(self, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -121,12 +122,6 @@ def message(by: Signer, do: Wish, *, holds_s: float, **fields: Any) -> Message:
 def signed(by: Signer, content: Message) -> bytes:
     """The message as the desk takes it."""
     return sign(content.payload, by)
-
-
-def wish(report: dict[str, Any]) -> str:
-    """What a report's command wants, as people write it: ``open``, or ``set 23.1 kV``."""
-    value = f" {report['set_point']!r} {report['unit']}" if "set_point" in report else ""
-    return f"{report['action']}{value}".rstrip()
 
 
 def clock(time_us: int, zone: str) -> str:

@@ -9,12 +9,13 @@ import typer
 from rich.console import Console
 
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, clock, message, signed, signer, wish
+from scada.commands.deskclient import Client, clock, message, signed, signer
 from scada.commands.duration import seconds_of
 from scada.config import Config
 from scada.control.jws import countersign
 from scada.control.message import Wish
 from scada.control.readiness import controllables
+from scada.hmi.journalwords import wish_words
 from scada.model.switching import Action, ControlModel
 from scada.stationfile import load_province
 
@@ -167,7 +168,7 @@ def _show_steps(out: Console, zone: str, report: dict[str, Any], shown: int) -> 
 
 def _show_request(out: Console, report: dict[str, Any]) -> None:
     out.print(
-        f"{report['target']} {wish(report)}, requested by {report['requester']}, number {report['id']}",
+        f"{report['target']} {wish_words(report)}, requested by {report['requester']}, number {report['id']}",
         markup=False,
     )
     if report["reason"]:
@@ -191,7 +192,7 @@ def _show_request(out: Console, report: dict[str, Any]) -> None:
 
 
 def _show_outcome(out: Console, report: dict[str, Any]) -> None:
-    subject = f"{report['target']} {wish(report)}" if "action" in report else report.get("target", "message")
+    subject = f"{report['target']} {wish_words(report)}" if "action" in report else report.get("target", "message")
     if report["outcome"] == "completed":
         out.print(f"{subject} completed", style="green")
         return

@@ -18,8 +18,14 @@ def entry_words(kind: str, body: Body) -> str:
     return json.dumps(named, ensure_ascii=False)
 
 
+def wish_words(body: Body) -> str:
+    """What a command wants, of its entry or its report: ``open``, or ``set 23.1 kV``."""
+    value = f" {body['set_point']!r} {body['unit']}" if "set_point" in body else ""
+    return f"{body['action']}{value}".rstrip()
+
+
 def _received(body: Body) -> str:
-    return f"{body['do']} {body['target']} {body['action']} by {body['by']} ({body['id']})"
+    return f"{body['do']} {body['target']} {wish_words(body)} by {body['by']} ({body['id']})"
 
 
 def _foreseen(body: Body) -> str:
@@ -56,9 +62,9 @@ WORDS: Final[Mapping[str, Callable[[Body], str]]] = {
     "approved": lambda body: f"by {body['by']} ({body['id']})",
     "device": _device,
     "execute": lambda body: (
-        f"{body['command']} {body['action']} by {' and '.join(body['persons'])}, token {body['token']}"
+        f"{body['command']} {wish_words(body)} by {' and '.join(body['persons'])}, token {body['token']}"
     ),
-    "outcome": lambda body: f"{body['target']} {body['action']} {body['outcome']}: {body['sentence']}",
+    "outcome": lambda body: f"{body['target']} {wish_words(body)} {body['outcome']}: {body['sentence']}",
     "alarm": lambda body: f"{body['event']}: {body['sentence']}",
     "acknowledged": lambda body: f"by {body['by']}: {body['reason'] or 'seen'} ({body['id']})",
     "tag": _tag,

@@ -132,6 +132,13 @@ async def test_a_set_point_is_typed_signed_with_its_unit_and_shown_with_it(rig: 
         "operate", target, "set", "--key", "dispatcher-1", code=1
     )
     assert f"{target}  set 23.1 kV" in await terminal.type("control", "list")
+    entries = await terminal.type("journal", "show", "--about", target)
+    for words in (
+        f"operate {target} set 23.1 kV by dispatcher-1",
+        f"{target} set 23.1 kV completed",
+        "set 25.0 kV refused",
+    ):
+        assert words in entries
 
 
 async def test_an_alarm_is_listed_and_acknowledged_from_the_terminal(rig: Rig, terminal: Terminal) -> None:

@@ -290,13 +290,13 @@ async def test_a_set_point_is_in_force_when_it_was_read_back_and_the_regulator_f
     assert plant.signal("TN01/T1/tap_position") > before
 
 
-async def test_a_set_point_is_selected_and_executed_in_two_steps(rig: Rig) -> None:
-    fields = {"target": "TN01/T1/avr.voltage_setpoint", "action": Action.SET, "set_point": 21.0, "unit": "kV"}
+async def test_the_next_step_of_a_set_point_is_selected_and_executed(rig: Rig) -> None:
+    fields = {"target": "TN01/T1/avr.voltage_setpoint", "action": Action.SET, "set_point": 22.45, "unit": "kV"}
     report = await rig.desk.submit(rig.document("dispatcher-1", Wish.SELECT, **fields))
     assert report["waits_for"] == "execute"
     report = await rig.ended(await rig.about(report, Wish.EXECUTE))
     assert report["outcome"] == "completed", report["refusals"]
-    assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 21.0
+    assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 22.45
 
 
 async def test_a_lockout_relay_that_fell_is_reset(rig: Rig) -> None:
