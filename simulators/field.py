@@ -133,6 +133,7 @@ class Field:
         self._links: list[ImpairedLink] = []
         self._disturbance = Disturbance(plan.scenario, plan.stations, clock())
         self._wake = asyncio.Event()
+        self._publishing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving = False
 
@@ -167,7 +168,8 @@ class Field:
             await self._start_station(station, shared)
         self.plant.advance(self._clock())
         self._disturbance = Disturbance(self.plan.scenario, self.plan.stations, self._clock())
-        await self._publish()
+        async with self._publishing:
+            await self._publish()
         if self._fleet is not None:
             self._fleet.start()
         # The thousands of nodes and points live as long as the process: no collection needs to walk them again.
@@ -252,24 +254,31 @@ class Field:
             return
 
     async def _move_and_publish(self) -> None:
-        for act in self._disturbance.move(self.plant, self._clock()):
-            _log.info("scenario: %s %s %s", act.station, act.does, act.what)
-        for change in self.plant.advance(self._clock()):
-            _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
-            if self._fleet is not None:
-                self._fleet.feeder_state(change.feeder, change.time, energised=change.energised)
-        await self._publish()
+        async with self._publishing:
+            for act in self._disturbance.move(self.plant, self._clock()):
+                _log.info("scenario: %s %s %s", act.station, act.does, act.what)
+            for change in self.plant.advance(self._clock()):
+                _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
+                if self._fleet is not None:
+                    self._fleet.feeder_state(change.feeder, change.time, energised=change.energised)
+            await self._publish()
 
     async def _publish(self) -> None:
+        """Show every station's values of one moment; in between stations answer: in the field none waits for another.
+
+        Whoever calls holds ``_publishing``, so that nothing older is shown after something newer.
+        """
         now = self._clock()
         for code, image in self._images.items():
             for shown in self._disturbance.frames(code, self.plant.values(code), now):
                 image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
+            await asyncio.sleep(0)
         for code, server in self._opcua.items():
             for shown in self._disturbance.frames(code, self.plant.values(code), now):
                 self.account.opcua_changes += await server.refresh(
                     shown.points, shown.values, shown.quality, shown.times, now
                 )
+            await asyncio.sleep(0)
         self.account.refreshes += 1
 
     async def _take_stimuli(self, path: Path) -> None:
@@ -277,8 +286,9 @@ class Field:
         while True:
             news = file.news()
             if news is not None:
-                self._disturbance.force(news.values)
-                await self._publish()
+                async with self._publishing:
+                    self._disturbance.force(news.values)
+                    await self._publish()
                 file.done(news)
             await asyncio.sleep(_STIMULI_EVERY_S)
 
