@@ -11,7 +11,7 @@ import typer
 
 from scada import demo as demo_module
 from scada.commands.context import told_failures
-from scada.demo import BASE_PORTS, Demo, DemoError, DemoPlan, free_base_port
+from scada.demo import Demo, DemoError, DemoPlan, free_base_port
 from scada.files import load_installation
 from scada.hmi.screen import Screen
 from scada.services.endpoints import Credential, Endpoints, Role
@@ -27,6 +27,9 @@ ENDPOINTS = Endpoints(
     mqtt_private=True,
 )
 PLAN = DemoPlan(minutes=None, capture_period_s=10, meters=10, seed=1, keep_services=False, restart_services=True)
+
+BASE_PORTS = range(11000, 14000, 100)
+"""Other ones than the product's: demos of other tests may be starting at the same time."""
 
 FAKE_FIELD = """
 import os, pathlib, socket, sys, time
@@ -51,6 +54,11 @@ class Drawn(random.Random):
         return self._order
 
 
+@pytest.fixture(autouse=True)
+def own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "BASE_PORTS", BASE_PORTS)
+
+
 @pytest.fixture
 def base() -> int:
     """A base port whose ports are free."""
@@ -69,7 +77,7 @@ def test_a_base_port_with_one_taken_port_is_passed_over(base: int) -> None:
 
 
 def test_without_any_free_base_port_the_demo_says_where_it_looked(base: int) -> None:
-    with listener(base + 7), pytest.raises(DemoError, match="no free ports for 1 stations between 15000 and 19000"):
+    with listener(base + 7), pytest.raises(DemoError, match="no free ports for 1 stations between 11000 and 14000"):
         free_base_port([7], Drawn([base]))
 
 
