@@ -7,6 +7,7 @@ database answers.
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
 from collections import Counter
@@ -222,6 +223,7 @@ async def _run_in_control(
             room.overrides.restore()
             sink.start()
             events.start()
+            leave_out_of_collections()
             try:
                 await _scan_until(stop, room, endpoints.postgres_dsn, customers)
             finally:
@@ -232,6 +234,12 @@ async def _run_in_control(
         write_last_state(config.var, NAME, room.state())
     if tenure.lost and not stop.is_set():
         raise ControlLost("another process has taken control; start this one again with --standby")
+
+
+def leave_out_of_collections() -> None:
+    """Points, maps and the network live as long as the process: no collection walks them while an order waits."""
+    gc.collect()
+    gc.freeze()
 
 
 def _answers(room: ControlRoom) -> dict[str, Answer]:

@@ -45,6 +45,7 @@ from scada.model.point import PointKind
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.switching import Action
+from scada.running import leave_out_of_collections
 from scada.stationfile import load_province
 from substations.adapters import station_scans
 from substations.scan import scan_stations
@@ -170,6 +171,7 @@ async def _room(folder: Path, field: RunningField) -> AsyncIterator[Bench]:
         task = asyncio.create_task(scan_stations(scans), name="scan")
         try:
             await _until_up(bench)
+            leave_out_of_collections()
             yield bench
         finally:
             task.cancel()
