@@ -54,8 +54,9 @@ class Decoder:
     def decode(self, raw: RawArray) -> tuple[ValueArray, QualityArray]:
         """Values in engineering units and their quality, shape (n,) each, from ``raw``, shape (raw_size,).
 
-        INVALID where the device says so: its invalid value, or its quality register. NaN and infinity stay as they are:
-        ``scada.model.sample.samples`` marks them. Raises ValueError when ``raw`` has another length.
+        INVALID where the device says so: its invalid value, or its quality register. NaN and infinity stay as they are,
+        and a decimal with a digit above nine is NaN: ``scada.model.sample.samples`` marks them. Raises ValueError when
+        ``raw`` has another length.
         """
         layout = self.layout
         if len(raw) != layout.raw_size:
@@ -81,7 +82,7 @@ class Decoder:
         words = mine.view(DTYPES[group.type])
         if group.type is WireType.BITS:
             return words >> self.shift[group.rows] & self.mask[group.rows]
-        return words
+        return _from_decimal(words, group.type.decimal_digits) if group.type.decimal_digits else words
 
 
 class Codec:
@@ -153,6 +154,10 @@ class Codec:
         dtype = DTYPES[group.type]
         if dtype.kind == "f":
             return _encode_floats(wanted, mine.view(dtype))
+        if digits := group.type.decimal_digits:
+            fitted, clipped = _fit(wanted, 0.0, 10.0**digits - 1)
+            mine.view(dtype)[:] = _to_decimal(fitted.astype(dtype), digits)
+            return clipped
         limits = np.iinfo(dtype)
         fitted, clipped = _fit(wanted, float(limits.min), float(limits.max))
         mine.view(dtype)[:] = _to_integers(fitted, dtype)
@@ -182,6 +187,20 @@ def _to_integers(fitted: ValueArray, dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     top = fitted >= float(limits.max)
     return np.where(top, np.array(limits.max, dtype=dtype), np.where(top, 0.0, fitted).astype(dtype))
+
+
+def _from_decimal(words: NDArray[Any], digits: int) -> ValueArray:
+    """Numbers of ``digits`` packed decimal digits; NaN where one of them is none."""
+    parts = words[:, None] >> np.arange(0, 4 * digits, 4, dtype=words.dtype) & words.dtype.type(0xF)
+    return np.where((parts > 9).any(axis=1), np.nan, parts @ 10.0 ** np.arange(digits))
+
+
+def _to_decimal(numbers: NDArray[Any], digits: int) -> NDArray[Any]:
+    """Whole numbers of at most ``digits`` digits, packed; shape and dtype stay."""
+    packed = np.zeros_like(numbers)
+    for place in range(digits):
+        packed |= numbers // 10**place % 10 << 4 * place
+    return packed
 
 
 def _encode_floats(wanted: ValueArray, into: NDArray[Any]) -> NDArray[np.bool_]:

@@ -165,7 +165,8 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
     for action in command.values:
         if action not in ACTIONS:
             faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
-    if command.set_point and (command.table.of_bits or command.type in (WireType.BIT, WireType.BITS)):
+    is_number = command.type not in (WireType.BIT, WireType.BITS) and not command.type.decimal_digits
+    if command.set_point and (command.table.of_bits or not is_number):
         faults.add(key, "a set-point takes whole registers: a table of registers and a number's type")
     if command.set_point and command.echo is not None and command.echo_table.of_bits:
         faults.add(key, "the echo of a set-point takes whole registers")

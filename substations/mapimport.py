@@ -69,6 +69,7 @@ _TYPES: Mapping[str, WireType] = {
     "float": WireType.FLOAT32,
     "double": WireType.FLOAT64,
     "lreal": WireType.FLOAT64,
+    "bcd": WireType.BCD16,
 }
 _ORDERS: Mapping[str, Order] = {
     **{each.value.lower(): each for each in Order},

@@ -26,7 +26,8 @@ class Table(StrEnum):
 
 
 class WireType(StrEnum):
-    """How a value lies in the table. BIT: in a table of bits; BITS: some bits of one register."""
+    """How a value lies in the table. BIT: in a table of bits; BITS: some bits of one register; BCD: a decimal digit in
+    every four bits, without sign."""
 
     BIT = "bit"
     BITS = "bits"
@@ -38,11 +39,18 @@ class WireType(StrEnum):
     UINT64 = "uint64"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
 
     @property
     def registers(self) -> int:
         """Registers the value takes; BIT and BITS count as one."""
         return 4 if self.value.endswith("64") else 2 if self.value.endswith("32") else 1
+
+    @property
+    def decimal_digits(self) -> int:
+        """Digits of a binary-coded decimal; 0 for every other type."""
+        return self.registers * 4 if self in (WireType.BCD16, WireType.BCD32) else 0
 
 
 class Order(StrEnum):
@@ -75,6 +83,8 @@ DTYPES: Final[dict[WireType, np.dtype[Any]]] = {
     WireType.UINT64: np.dtype("<u8"),
     WireType.FLOAT32: np.dtype("<f4"),
     WireType.FLOAT64: np.dtype("<f8"),
+    WireType.BCD16: np.dtype("<u2"),
+    WireType.BCD32: np.dtype("<u4"),
 }
 """How the gathered bytes of a type are viewed; BIT is a byte for itself."""
 

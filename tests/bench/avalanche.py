@@ -210,9 +210,11 @@ def _count(house: House, made: dict[str, int], result: Result) -> int:
     """What the tables hold of the changes; an analog one is known by its value, an event by its time."""
     analog = f"FROM sample WHERE point & 255 <= {ANALOG} AND point >> 8 & 255 <= {BAYS} AND value > 0"
     spontaneous = f"{analog} AND cause = {int(Cause.SPONTANEOUS)}"
+    # Sorted, not hashed: the planner takes five million of them for 40,000 and would spill a hash table for minutes.
+    changes = "SELECT count(*) FROM (SELECT DISTINCT ON (point, value) point {} ORDER BY point, value) AS change"
     rows = house.number(f"SELECT count(*) {spontaneous}")
-    distinct = house.number(f"SELECT count(*) FROM (SELECT DISTINCT point, value {analog}) AS change")
-    told = house.number(f"SELECT count(*) FROM (SELECT DISTINCT point, value {spontaneous}) AS change")
+    distinct = house.number(changes.format(analog))
+    told = house.number(changes.format(spontaneous))
     events = house.number("SELECT count(*) FROM status_event")
     each = house.number("SELECT count(*) FROM (SELECT DISTINCT point, time, value FROM status_event) AS change")
     result.lost += made["analog"] - distinct + made["status"] - each

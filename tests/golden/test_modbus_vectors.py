@@ -77,14 +77,23 @@ def test_every_type_and_order_is_what_struct_packs(wire_type: WireType, order: O
         (WireType.FLOAT64, Order.CDAB, "2d 18 54 44 21 fb 40 09", 3.141592653589793),
         (WireType.FLOAT64, Order.BADC, "09 40 fb 21 44 54 18 2d", 3.141592653589793),
         (WireType.FLOAT64, Order.DCBA, "18 2d 44 54 fb 21 09 40", 3.141592653589793),
+        (WireType.BCD16, Order.ABCD, "12 34", 1234),  # packed decimal: the digits are those one reads in hexadecimal
+        (WireType.BCD16, Order.BADC, "34 12", 1234),
+        (WireType.BCD16, Order.ABCD, "99 99", 9999),
+        (WireType.BCD32, Order.ABCD, "12 34 56 78", 12345678),
+        (WireType.BCD32, Order.CDAB, "56 78 12 34", 12345678),
+        (WireType.BCD32, Order.DCBA, "09 07 00 99", 99000709),
         (WireType.INT64, Order.CDAB, "32 10 76 54 ba 98 fe dc", -0x0123456789ABCDF0),
     ],
 )
 def test_printed_bytes_mean_the_printed_value(wire_type: WireType, order: Order, printed: str, value: float) -> None:
     data = bytes.fromhex(printed)
     codec = Codec([make_entry(1, Table.HOLDING_REGISTER, 0, wire_type, order=order)], 0, len(data) // 2)
-    values, _ = codec.decode(raw(data))
+    values, quality = codec.decode(raw(data))
     assert values[0] == pytest.approx(value, rel=1e-7)
+    again = np.zeros(len(data), dtype=np.uint8)
+    codec.encode(values, quality, again)
+    assert again.tobytes() == data
 
 
 def test_bits_of_a_word_count_from_the_least_significant() -> None:

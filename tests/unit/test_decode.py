@@ -41,6 +41,9 @@ def test_scale_and_add_make_engineering_units() -> None:
         (WireType.INT64, 1e30, 2.0**63),
         (WireType.UINT64, 1e30, 2.0**64),
         (WireType.FLOAT32, 1e39, float(np.finfo(np.float32).max)),
+        (WireType.BCD16, 10000.0, 9999.0),
+        (WireType.BCD16, -1.0, 0.0),
+        (WireType.BCD32, 1e9, 99999999.0),
         (WireType.INT16, float("inf"), 32767.0),
     ],
 )
@@ -60,6 +63,13 @@ def test_a_value_too_large_is_refused_or_clipped_but_never_wraps(
 def test_bits_too_narrow_for_the_value_are_refused() -> None:
     with pytest.raises(EncodeError):
         one(WireType.BITS, width=2).encode(np.array([4.0]), GOOD, np.zeros(12, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("printed", ["00 0a", "f0 00", "1b 34"])
+def test_a_packed_decimal_with_a_digit_above_nine_is_no_number(printed: str) -> None:
+    codec = Codec([make_entry(1, Table.INPUT_REGISTER, 0, WireType.BCD16)], 0, 1)
+    values, _ = codec.decode(np.frombuffer(bytes.fromhex(printed), dtype=np.uint8))
+    assert np.isnan(values[0])
 
 
 def test_no_number_cannot_become_an_integer() -> None:
@@ -131,8 +141,8 @@ def test_what_is_encoded_is_decoded(entries: list[BoundPoint], data: st.DataObje
     codec = Codec(entries, start, entries[-1].address + entries[-1].size - start)
     wanted = []
     for each in codec.entries:
-        low, high = (0, 2**each.width - 1) if each.type is WireType.BITS else (0, 32767)
-        wanted.append(float(data.draw(st.integers(low, high))) + each.add)
+        high = 2**each.width - 1 if each.type is WireType.BITS else 9999 if each.type.decimal_digits else 32767
+        wanted.append(float(data.draw(st.integers(0, high))) + each.add)
     raw = image(codec)
     codec.encode(np.array(wanted), np.zeros(len(wanted), dtype=np.uint8), raw)
     assert codec.decode(raw)[0].tolist() == wanted
