@@ -59,6 +59,8 @@ class DemoPlan:
     seed: int
     keep_services: bool
     restart_services: bool
+    scenario: str = ""
+    """What goes wrong in the field: the name of a shipped scenario or the path of one."""
 
 
 class Demo:
@@ -183,6 +185,7 @@ class Demo:
         command = [*SIMULATORS, "field", *self._fleet_options(), "--only", codes, "--base-port", str(base_port)]
         command += ["--capture-period", str(self._plan.capture_period_s), "--mqtt-host", endpoints.mqtt_host]
         command += ["--mqtt-port", str(endpoints.mqtt_port), "--mqtt-user", credential.username]
+        command += ["--scenario", self._plan.scenario] if self._plan.scenario else []
         command += ["--ready-file", str(self._ready_file), "--truth-file", str(self._truth_file)]
         return ChildPlan("field", command, {PASSWORD_VARIABLE: credential.password})
 

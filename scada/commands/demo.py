@@ -21,6 +21,9 @@ def demo(
     ] = "60s",
     meters: Annotated[int, typer.Option("--meters", min=1, max=400_000, help="Size of the fleet.")] = 200_000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated field.")] = 1,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="What goes wrong in the field: line_fault, silent_station, …, or a file.")
+    ] = "",
     keep_services: Annotated[
         bool, typer.Option("--keep-services", help="Leave database and broker running at the end.")
     ] = False,
@@ -41,6 +44,7 @@ def demo(
             seed=seed,
             keep_services=keep_services,
             restart_services=restart_services,
+            scenario=scenario,
         )
         with Screen() as screen:
             summary = Demo(load_installation(path), path, plan, screen).run()

@@ -11,6 +11,7 @@ from scada.commands.duration import seconds_of
 from scada.commands.looking import NotKnown
 from scada.files import load_installation
 from scada.hmi.eventlist import event_csv, event_table
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.services import supervisor
 from scada.tables import nearest
@@ -56,4 +57,5 @@ def events(
         return
     out = paper()
     out.print(event_table(known, found, config.language, config.time_zone))
-    out.print(f"{len(found)} events{', the newest; more with --limit' if len(found) == limit else ''}")
+    counted = "{} events, the newest; more with --limit" if len(found) == limit else "{} events"
+    out.print(say(counted, config.language, len(found)))

@@ -91,17 +91,17 @@ def overrides(context: typer.Context) -> None:
         field = f"{value_words(found, row['field_value'], config.language)} ({doubt})"
         table.add_row(
             row["point"],
-            row["action"],
+            say(row["action"], config.language),
             value_words(found, row["value"], config.language),
             field,
             time_words(row["time"], config.time_zone),
-            time_words(row["until"], config.time_zone) if row["until"] else say("released", config.language),
+            time_words(row["until"], config.time_zone) if row["until"] else say("until released", config.language),
             row["originator"],
             row["why"],
         )
     out = paper()
     out.print(table)
-    out.print(f"{len(rows)} points are substituted or blocked")
+    out.print(say("{} points are substituted or blocked", config.language, len(rows)))
 
 
 def _known(context: typer.Context, name: str) -> tuple[Installation, Point]:

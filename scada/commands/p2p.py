@@ -16,6 +16,7 @@ from scada.commands.context import FAILED, config_path, told_failures
 from scada.commands.looking import NotKnown
 from scada.commissioning import Centre, simulated, tester_account, walk
 from scada.files import Installation, load_installation
+from scada.hmi.language import say
 from scada.hmi.pointreport import Frame, report_csv, report_pdf
 from scada.hmi.screen import paper
 from scada.hmi.words import title
@@ -59,7 +60,7 @@ def p2p(
             installation.config.time_zone,
         )
         places = _write(frame, verdicts, out or installation.config.var / "p2p")
-    _tell(frame, verdicts, places)
+    _tell(frame, verdicts, places, installation.config.language)
     if any(each.verdict is Verdict.FAIL for each in verdicts):
         raise typer.Exit(FAILED)
 
@@ -77,7 +78,10 @@ def _simulated(installation: Installation, station: Station, points: Sequence[Po
 
 def _asked(installation: Installation, station: Station, points: Sequence[Point]) -> tuple[PointVerdict, ...]:
     """A person at the device says what it shows; the centre looks at the same moment."""
-    typer.echo("Say what the device shows: a value (positions: 1 open, 2 closed), Enter to skip, q to end.")
+    language = installation.config.language
+    typer.echo(
+        say("Say what the device shows: a value (positions: 1 open, 2 closed), Enter to skip, q to end.", language)
+    )
 
     async def ask() -> tuple[PointVerdict, ...]:
         centre = Centre(station, installation.maps)
@@ -86,7 +90,7 @@ def _asked(installation: Installation, station: Station, points: Sequence[Point]
         ended = False
         try:
             for point in points:
-                answer = "" if ended else _answer(point, installation.config.language)
+                answer = "" if ended else _answer(point, language)
                 ended = ended or answer == "q"
                 expected = None if ended or not answer else float(answer)
                 if expected is None:
@@ -97,7 +101,7 @@ def _asked(installation: Installation, station: Station, points: Sequence[Point]
                 why = matches(point, expected, seen)
                 verdict = Verdict.FAIL if why else Verdict.PASS
                 verdicts.append(PointVerdict(point, verdict, 1, expected, seen, now_us(), why))
-                typer.echo(f"  {verdict.value}{': ' + why if why else ''}")
+                typer.echo(f"  {say(verdict.value, language)}{': ' + why if why else ''}")
         finally:
             await centre.close()
         return tuple(verdicts)
@@ -114,7 +118,7 @@ def _answer(point: Point, language: str) -> str:
             if text.strip() not in ("", "q"):
                 float(text)
         except ValueError:
-            typer.echo(f"{text!r} is no number")
+            typer.echo(say("{} is no number", language, repr(text)))
             continue
         return text.strip()
 
@@ -131,19 +135,23 @@ def _write(frame: Frame, verdicts: Sequence[PointVerdict], folder: Path) -> tupl
     return table, document
 
 
-def _tell(frame: Frame, verdicts: Sequence[PointVerdict], places: Sequence[Path]) -> None:
+def _tell(frame: Frame, verdicts: Sequence[PointVerdict], places: Sequence[Path], language: str) -> None:
     out = paper()
     failed = [each for each in verdicts if each.verdict is Verdict.FAIL]
     if failed:
-        table = Table("point", "expected", "seen", "why", box=None)
+        table = Table(*(say(each, language) for each in ("point", "expected", "seen", "why")), box=None)
         for each in failed[:50]:
             table.add_row(each.point.name, f"{each.expected:g}", f"{each.seen.value:g}", each.why)
         out.print(table)
     count = Counter(each.verdict for each in verdicts)
     took = (frame.ended - frame.begun) / 1e6
-    out.print(
-        f"{frame.station.code}: {count[Verdict.PASS]} points passed, {count[Verdict.FAIL]} failed, "
-        f"{count[Verdict.SKIPPED]} skipped in {took:.0f} s, by {frame.tester}"
+    counted = say(
+        "{} points passed, {} failed, {} skipped in {} s, by {}",
+        language,
+        *(count[each] for each in (Verdict.PASS, Verdict.FAIL, Verdict.SKIPPED)),
+        f"{took:.0f}",
+        frame.tester,
     )
+    out.print(f"{frame.station.code}: {counted}")
     for place in places:
         out.print(f"  {place}", markup=False, soft_wrap=True)

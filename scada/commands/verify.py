@@ -9,6 +9,7 @@ import typer
 from scada.clock import now_us
 from scada.commands.context import FAILED
 from scada.files import Installation
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.logs import set_up
 from scada.model.station import Station
@@ -25,22 +26,23 @@ def verify(installation: Installation, station: Station, *, as_json: bool) -> No
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
-        _print(station, found)
+        _print(station, found, installation.config.language)
     if found.faults:
         raise typer.Exit(FAILED)
 
 
-def _print(station: Station, found: Verification) -> None:
+def _print(station: Station, found: Verification, language: str) -> None:
     out = paper()
     for each in found.findings:
-        out.print(f"[{_COLOURS[each.weight]}]{each.weight.value:5}[/] ", end="")
+        out.print(f"[{_COLOURS[each.weight]}]{say(each.weight.value, language):5}[/] ", end="")
         out.print(f"{each.where} {each.sentence}", markup=False, highlight=False, soft_wrap=True)
     notes = len(found.findings) - found.faults
-    verdict = "the map fits the station" if not found.faults else f"{found.faults} faults"
+    verdict = say("{} faults", language, found.faults) if found.faults else say("the map fits the station", language)
     end = station.endpoint
+    counted = (found.checked, len(station.points), notes, verdict)
+    compared = say("{} of {} points compared, {} notes; {}", language, *counted)
     out.print(
-        f"{station.code} {end.protocol.value} {end.host}:{end.port}: {found.checked} of {len(station.points)} points "
-        f"compared, {notes} notes; {verdict}",
+        f"{station.code} {end.protocol.value} {end.host}:{end.port}: {compared}",
         highlight=False,
         soft_wrap=True,
     )

@@ -60,6 +60,7 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "control taken over": "quyền điều khiển chuyển sang tiến trình khác",
     "control lost": "mất quyền điều khiển",
     "alarms not acknowledged: {} (scada alarms)": "cảnh báo chưa xác nhận: {} (scada alarms)",
+    "{} not acknowledged (scada alarms)": "{} chưa xác nhận (scada alarms)",
     # what runs
     "stations up": "trạm kết nối",
     "points/s": "điểm/s",
@@ -111,10 +112,33 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "minute": "phút",
     "hour": "giờ",
     "raw": "mẫu gốc",
-    "released": "đã bỏ",
+    "substitute": "thay thế",
+    "block": "khóa",
+    "until released": "đến khi bỏ",
+    "{} points are substituted or blocked": "{} điểm đang được thay thế hoặc khóa",
     "{}: no valid sample in this time": "{}: không có mẫu hợp lệ trong thời gian này",
     "{} at {}: {} (sample of {}: {})": "{} lúc {}: {} (mẫu lúc {}: {})",
     "{} points, {}; {} computed": "{} điểm, {}; {} điểm tính toán",
+    "{} events": "{} sự kiện",
+    "{} events, the newest; more with --limit": "{} sự kiện mới nhất; xem thêm với --limit",
+    # tests of maps and points
+    "fault": "lỗi",
+    "note": "lưu ý",
+    "the map fits the station": "bảng địa chỉ khớp với trạm",
+    "{} faults": "{} lỗi",
+    "{} of {} points compared, {} notes; {}": "đã đối chiếu {} trên {} điểm, {} lưu ý; {}",
+    "expected": "mong đợi",
+    "seen": "nhận được",
+    "{} points passed, {} failed, {} skipped in {} s, by {}": (
+        "{} điểm đạt, {} điểm không đạt, {} điểm bỏ qua trong {} s, người thử: {}"
+    ),
+    "Say what the device shows: a value (positions: 1 open, 2 closed), Enter to skip, q to end.": (
+        "Nhập giá trị thiết bị đang hiển thị (vị trí: 1 mở, 2 đóng); Enter để bỏ qua, q để kết thúc."
+    ),
+    "{} is no number": "{} không phải là số",
+    "pass": "đạt",
+    "fail": "không đạt",
+    "skipped": "bỏ qua",
     # the course of a demo and its end
     "database and broker answer, the broker on port {}": "cơ sở dữ liệu và broker đã sẵn sàng, broker ở cổng {}",
     "{} meters in the registry, {} of them new": "{} công tơ trong sổ đăng ký, trong đó {} mới",

@@ -67,7 +67,7 @@ def figures(states: Mapping[str, State | None], language: str) -> Iterable[tuple
         ready = len(run["stations"]) - len(control["not_ready"])
         yield say("can be operated", language), f"{ready}/{len(run['stations'])}"
     if alarms := control.get("alarms"):
-        yield say("alarm", language), say("alarms not acknowledged: {} (scada alarms)", language, len(alarms))
+        yield say("alarm", language), say("{} not acknowledged (scada alarms)", language, len(alarms))
     if jobs is not None:
         yield say("jobs", language), say("active" if jobs["active"] else "standby", language)
 
