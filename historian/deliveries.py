@@ -41,11 +41,22 @@ _EXPECTED_COPY = copy_layout(
 
 
 class Deliveries:
-    """Load profiles with intervals of one length, ``period_s``."""
+    """Load profiles with intervals of one length, ``period_s``: as the model of a meter says.
 
-    def __init__(self, dsn: str, *, period_s: int, application: str = "scada gaps") -> None:
+    default_s: length of the intervals of meters whose model says nothing of it; the same unless told.
+    """
+
+    def __init__(
+        self, dsn: str, *, period_s: int, default_s: int | None = None, application: str = "scada gaps"
+    ) -> None:
         self._link = DatabaseLink(dsn, application=application, limit_s=LOOK_LIMIT_S)
         self._period_s = period_s
+        self._default_s = period_s if default_s is None else default_s
+
+    def periods(self) -> tuple[int, ...]:
+        """The lengths, in s, that models of meters say, this one among them or not."""
+        with self._link.transaction() as connection:
+            return tuple(row[0] for row in connection.execute(query("capture_periods")).fetchall())
 
     def earliest(self, since: int) -> int | None:
         """The time of the oldest reading not before ``since``."""
@@ -55,9 +66,13 @@ class Deliveries:
 
     def expected(self, since: int, until: int) -> tuple[ExpectedArray, NDArray[np.int64]]:
         """Meters installed at some time of (since, until), dtype EXPECTED by id, and when each was registered."""
-        rows = copied_out(
-            self._link, "installations", {"since": instant(since), "until": instant(until)}, _EXPECTED_COPY
-        )
+        about = {
+            "since": instant(since),
+            "until": instant(until),
+            "period_s": self._period_s,
+            "default_s": self._default_s,
+        }
+        rows = copied_out(self._link, "installations", about, _EXPECTED_COPY)
         expected = np.empty(len(rows), dtype=EXPECTED)
         for name in EXPECTED.names or ():
             expected[name] = rows[name]

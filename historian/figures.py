@@ -5,7 +5,6 @@ Knows the queries and what each number means. Times are µs since 1970 UTC. Ever
 
 import csv
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -78,12 +77,15 @@ class MeterFigures:
         self._link = DatabaseLink(dsn, application=application, limit_s=FIGURES_LIMIT_S)
 
     def collection(self, by: Grouping, since: int, until: int, *, period_s: int) -> tuple[Collection, ...]:
-        """Collection in (since, until] by unit, class or concentrator, in order of their names."""
+        """Collection in (since, until] by unit, class or concentrator, in order of their names.
+
+        period_s: length of the intervals of meters whose model says nothing of it.
+        """
         about = {
             "by": by.value,
             "since": instant(since),
             "until": instant(until),
-            "period": timedelta(seconds=period_s),
+            "period_s": period_s,
         }
         with self._link.transaction() as connection:
             rows = connection.execute(query("collection_figures"), about).fetchall()

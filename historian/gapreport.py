@@ -3,13 +3,13 @@
 Knows the queries. Every method raises StoreUnavailable; times are µs since 1970 UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from historian.connection import DatabaseLink
-from historian.gaps import LEDGER_LIMIT_S
+from historian.gaps import LEDGER_LIMIT_S, Watch
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.gap import GapCause, GapState
@@ -51,6 +51,12 @@ class GapReport:
 
     def __init__(self, dsn: str, *, application: str = "scada meters gaps") -> None:
         self._link = DatabaseLink(dsn, application=application, limit_s=LEDGER_LIMIT_S)
+
+    def watches(self) -> Mapping[int, Watch]:
+        """How far was looked, by the length of the intervals in s."""
+        with self._link.transaction() as connection:
+            rows = connection.execute(query("gap_watches")).fetchall()
+        return {period_s: Watch(*(microseconds(each) for each in times)) for period_s, *times in rows}
 
     def summary(self, since: int, until: int) -> tuple[GapFigures, ...]:
         """Gaps that touch (since, until], by state and cause."""

@@ -142,6 +142,11 @@ class GapStore:
             rows = connection.execute(query("meter_places"), {"meters": meters.tolist()}).fetchall()
         return {row[0]: MeterPlace(*row) for row in rows}
 
+    def forget_another_length(self, default_s: int) -> int:
+        """Let gaps go whose meter has intervals of another length by now; how many. ``default_s``: without a model."""
+        with self._link.transaction() as connection:
+            return connection.execute(query("forget_gaps_of_another_length"), {"default_s": default_s}).rowcount
+
     def forget_recovered(self, before: int) -> int:
         """Let recovered gaps go whose last interval ended before ``before``; how many."""
         with self._link.transaction() as connection:

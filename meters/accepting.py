@@ -47,7 +47,7 @@ def accept_readings(opened: Opened, registry: Registry, limits: Limits) -> Accep
         _refuse_rows(opened, codes, source, place)
         accepted = codes == 0
         rows, position, source = rows[accepted], position[accepted], source[accepted]
-    opened.doubtful["misaligned"] += int(np.count_nonzero(misaligned(rows, limits)))
+    opened.doubtful["misaligned"] += int(np.count_nonzero(misaligned(Candidates(rows, position, registry, limits))))
     opened.doubtful["not_for_billing"] += int(np.count_nonzero(not_for_billing(rows)))
     readings = np.empty(len(rows), dtype=READING)
     readings["meter"] = registry.id[position]

@@ -22,7 +22,7 @@ class Registry:
     """Columns of shape (meters,), sorted by serial and time of installation; a position is an index into them.
 
     ``since``, ``until``: installed in [since, until), µs · ``feeder`` indexes ``feeders``; ``feeders[0]`` is '', the
-    feeder of meters whose feeder is not known.
+    feeder of meters whose feeder is not known · ``period_s``: length of the intervals, 0 where it is as configured.
     """
 
     serial: NDArray[np.int64]
@@ -32,6 +32,7 @@ class Registry:
     feeders: tuple[str, ...]
     since: NDArray[np.int64]
     until: NDArray[np.int64]
+    period_s: NDArray[np.int32]
     places: int
     """The most places one meter stood at."""
 
@@ -75,12 +76,13 @@ def build_registry(meters: Sequence[RegisteredMeter]) -> Registry:
     feeder = np.fromiter((index[meter.feeder] for meter in meters), dtype=np.int32, count=count)
     since = np.fromiter((meter.installed_at for meter in meters), dtype=np.int64, count=count)
     until = np.fromiter((meter.removed_at for meter in meters), dtype=np.int64, count=count)
+    period_s = np.fromiter((meter.capture_period_s for meter in meters), dtype=np.int32, count=count)
     _refuse_twins("id", ids)
     order = np.lexsort((since, serial))
     serial, since, until = serial[order], since[order], until[order]
     _refuse_two_places_at_once(serial, since, until)
     places = int(np.unique(serial, return_counts=True)[1].max(initial=1))
-    return Registry(serial, ids[order], checks[order], feeder[order], feeders, since, until, places)
+    return Registry(serial, ids[order], checks[order], feeder[order], feeders, since, until, period_s[order], places)
 
 
 def _refuse_two_places_at_once(serial: NDArray[np.int64], since: NDArray[np.int64], until: NDArray[np.int64]) -> None:

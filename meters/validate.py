@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meters.jsonform import MAX_SERIAL
-from meters.payload import INCOMING, IncomingArray
+from meters.payload import INCOMING
 from meters.registry import UNKNOWN, Registry
 from meters.rejection import Reason
 from scada.model.reading import NOT_FOR_BILLING
@@ -39,7 +39,7 @@ _INT16 = np.iinfo(np.int16)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of time. ``now`` is µs since 1970 UTC; ``capture_period_s`` the programmed interval."""
+    """Bounds of time. ``now`` is µs since 1970 UTC; ``capture_period_s``: of meters whose model says nothing of it."""
 
     now: int
     future_s: float = 120.0
@@ -196,13 +196,18 @@ def judge(candidates: Candidates, rules: Rules = RULES) -> NDArray[np.uint8]:
     return codes
 
 
-def misaligned(rows: IncomingArray, limits: Limits) -> _BoolArray:
-    """Rule V3: the interval is not the programmed one, or does not end on a multiple of it ± 30 s."""
-    period = limits.capture_period_s * 1_000_000
-    beyond = rows["time"] % period
-    tolerance = min(ALIGNMENT_S * 1_000_000, period // 4)
+def misaligned(c: Candidates) -> _BoolArray:
+    """Rule V3: the interval is not the one of the meter's model, or does not end on a multiple of it ± 30 s.
+
+    Every row is of a registered meter.
+    """
+    of_model = c.registry.period_s[c.position]
+    period_s = np.where(of_model > 0, of_model, c.limits.capture_period_s).astype(np.int64)
+    period = period_s * 1_000_000
+    beyond = c.rows["time"] % period
+    tolerance = np.minimum(ALIGNMENT_S * 1_000_000, period // 4)
     off_grid = np.minimum(beyond, period - beyond) > tolerance
-    return np.asarray(off_grid | (rows["interval_s"] != limits.capture_period_s))
+    return np.asarray(off_grid | (c.rows["interval_s"] != period_s))
 
 
 def not_for_billing(rows: NDArray[np.void]) -> _BoolArray:

@@ -36,11 +36,11 @@ OPEN_DAYS_US = 2 * DAY_US
 _log = logging.getLogger(__name__)
 
 
-def policy_of(config: HeadEndConfig) -> GapPolicy:
-    """The limits the configuration sets."""
+def policy_of(config: HeadEndConfig, period_s: int) -> GapPolicy:
+    """The limits the configuration sets for intervals of one length."""
     return GapPolicy(
-        period=config.capture_period_s * 1_000_000,
-        grace=round((config.gap_grace_s or 2 * config.capture_period_s) * 1e6),
+        period=period_s * 1_000_000,
+        grace=round((config.gap_grace_s or 2 * period_s) * 1e6),
         answer_limit=round(config.gap_answer_s * 1e6),
         first_pause=round(config.gap_first_pause_s * 1e6),
         longest_pause=round(config.gap_longest_pause_s * 1e6),
@@ -56,6 +56,9 @@ class ChaseTotals:
     asked: int = 0
     closed: int = 0
     without_data: int = 0
+
+    def __add__(self, other: "ChaseTotals") -> "ChaseTotals":
+        return ChaseTotals(self.asked + other.asked, self.closed + other.closed, self.without_data + other.without_data)
 
 
 class GapChaser:
@@ -121,9 +124,6 @@ class GapChaser:
             if result.ending is Ending.DONE and result.answer is not None
             for first, last in result.answer.empty
         ]
-        for result in results:
-            if result.ending is Ending.REFUSED:
-                _log.info("Gaps: meter %d refused: %s", result.request.asked.serial, result.why)
         empty = np.array(told, dtype=RUN)
         without = 0
         for start in range(0, len(empty), GAPS_AT_ONCE):
@@ -136,9 +136,10 @@ class GapChaser:
 
     def _note_empty(self, empty: RunArray, now: int) -> int:
         meters = np.unique(empty["meter"])
-        self._close(
-            self._store.open_gaps_of(meters), now
-        )  # what was stored meanwhile is there, whatever the meter says
+        gaps = self._store.open_gaps_of(meters)
+        if not len(gaps):
+            return 0
+        self._close(gaps, now)  # what was stored meanwhile is there, whatever the meter says
         pieces, _ = ledger.without(self._store.open_gaps_of(meters), empty, self._policy)
         if len(pieces):
             self._store.replace(pieces, now)
@@ -190,8 +191,7 @@ class GapChaser:
         )
 
     def _count(self, *, asked: int = 0, closed: int = 0, without_data: int = 0) -> None:
-        done = self.totals
-        self.totals = ChaseTotals(done.asked + asked, done.closed + closed, done.without_data + without_data)
+        self.totals += ChaseTotals(asked, closed, without_data)
 
 
 def _is_last(block: GapArray) -> bool:

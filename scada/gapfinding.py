@@ -36,7 +36,7 @@ class GapFinder:
         self._deliveries = deliveries
         self._policy = policy
         self._stopping = stopping
-        self._seen = np.empty(0, dtype=np.int32)
+        self._seen: NDArray[np.int32] | None = None
 
     def find(self, now: int) -> int:
         """Enter what has gone missing since the last time; how many gaps that are. Raises StoreUnavailable."""
@@ -60,9 +60,7 @@ class GapFinder:
     def _enter(self, watch: Watch, until: int, now: int) -> int | None:
         """The next stretch, up to ``until``; None when told to stop before it was entered."""
         expected, registered = self._deliveries.expected(watch.since, max(until, watch.until))
-        late = expected[
-            (registered > watch.scanned_at - REGISTERED_LATELY_US) & ~np.isin(expected["meter"], self._seen)
-        ]
+        late = expected[self._is_late(expected, registered, watch)]
         missing = [np.empty(0, dtype=RUN)]
         for part in self._overdue(expected, late, watch, until):
             if self._stopping():
@@ -71,16 +69,21 @@ class GapFinder:
         gaps = self._as_gaps(np.concatenate(missing), expected, max(until, watch.until), now)
         if not self._store.add(gaps, Watch(watch.since, max(until, watch.until), now), self._stopping):
             return None
-        self._seen = np.union1d(self._seen, expected["meter"])
+        self._seen = expected["meter"] if self._seen is None else np.union1d(self._seen, expected["meter"])
         return len(gaps)
 
+    def _is_late(self, expected: ExpectedArray, registered: NDArray[np.int64], watch: Watch) -> NDArray[np.bool_]:
+        """Who was registered lately, or has joined the meters with intervals of this length since the last look."""
+        if self._seen is None:
+            return registered > watch.scanned_at - REGISTERED_LATELY_US
+        return ~np.isin(expected["meter"], self._seen)
+
     def _first_watch(self, now: int) -> Watch | None:
-        """Begin with the first reading there is: what was before it, this head-end never knew."""
+        """Begin with the first reading there is: of what ended before it, this head-end never knew."""
         earliest = self._deliveries.earliest(self._policy.oldest(now))
         if earliest is None:
             return None
-        period = self._policy.period
-        before = (earliest + period // 2) // period * period - period
+        before = (earliest - self._policy.tolerance - 1) // self._policy.period * self._policy.period
         return Watch(before, before, now)
 
     def _overdue(self, expected: ExpectedArray, late: ExpectedArray, watch: Watch, until: int) -> Iterator[RunArray]:

@@ -25,7 +25,7 @@ from historian.rollup import roll_up
 from scada.clock import now_us
 from scada.config import Config, HttpConfig
 from scada.hmi.door import StateDoor, write_last_state
-from scada.meterjobs import forget_recovered_gaps, group_outages, keep_snapshots
+from scada.meterjobs import forget_gaps, group_outages, keep_snapshots
 from scada.model.errors import StoreError
 from scada.schema import bring_up_to_date
 from scada.services.endpoints import Endpoints
@@ -114,9 +114,9 @@ def timetable(config: Config, dsn: str, now: Callable[[], int]) -> tuple[Job, ..
         ),
         Job("outages", CronTrigger(second=30, timezone=zone), partial(group_outages, dsn, now)),
         Job(
-            "forget recovered gaps",
+            "forget gaps",
             CronTrigger(hour=3, minute=45, timezone=zone),
-            partial(forget_recovered_gaps, dsn, config.head_end.capture_period_s, now),
+            partial(forget_gaps, dsn, config.head_end.capture_period_s, now),
         ),
         Job(
             "forget batch numbers",

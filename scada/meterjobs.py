@@ -53,10 +53,12 @@ def keep_snapshots(dsn: str, zone: ZoneInfo, now: Clock) -> str:
     return f"{changed} registers kept or brought nearer"
 
 
-def forget_recovered_gaps(dsn: str, period_s: int, now: Clock) -> str:
-    """Let recovered gaps go that are older than any bill may reach back."""
+def forget_gaps(dsn: str, period_s: int, now: Clock) -> str:
+    """Let recovered gaps go that are older than any bill may reach back, and gaps of intervals that nobody has now."""
     with GapStore(dsn, period_s=period_s) as store:
-        return f"{store.forget_recovered(now() - _us(RECOVERED_KEPT))} recovered gaps forgotten"
+        recovered = store.forget_recovered(now() - _us(RECOVERED_KEPT))
+        other = store.forget_another_length(period_s)
+    return f"{recovered} recovered gaps forgotten, {other} of intervals of another length"
 
 
 def midnights(now: int, zone: ZoneInfo, count: int) -> tuple[int, ...]:

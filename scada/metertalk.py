@@ -10,8 +10,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from historian.deliveries import Deliveries
-from historian.gaps import OPEN, GapStore
+from historian.gaps import OPEN
 from historian.lease import Lease
 from historian.readmission import WaitingRoom
 from historian.requests import MeterRequests, TakenRequest
@@ -20,9 +19,9 @@ from meters.connection import Broker
 from meters.request import Answered, Asked, RequestKind
 from meters.requester import Requester, RequesterStats
 from meters.requestqueue import MeterRequest, Priority, Result
-from scada.chasing import ChaseTotals, GapChaser, policy_of
+from scada.chasing import ChaseTotals
 from scada.config import HeadEndConfig
-from scada.gapfinding import GapFinder
+from scada.gapledgers import GapLedgers
 from scada.model.errors import StoreError
 from scada.model.gap import GapState
 from scada.model.ports import Clock
@@ -59,11 +58,7 @@ class MeterTalk:
         self._clock = clock
         self._lease = Lease(dsn, LEASE)
         self._stop = threading.Event()
-        self._gap_store = GapStore(dsn, period_s=config.capture_period_s)
-        self._deliveries = Deliveries(dsn, period_s=config.capture_period_s)
-        about = (self._gap_store, self._deliveries, policy_of(config), self._stop.is_set)
-        self._finder = GapFinder(*about)
-        self._chaser = GapChaser(*about)
+        self._ledgers = GapLedgers(dsn, config, self._stop.is_set)
         self._requests = MeterRequests(dsn)
         self._room = WaitingRoom(dsn)
         self._store = HistorianStore(dsn, worker=f"{config.client_id}-readmission", clock=clock)
@@ -86,12 +81,13 @@ class MeterTalk:
         self._stop.set()
         self._thread.join()
         self._requester.stop()
-        for each in (self._gap_store, self._deliveries, self._requests, self._room, self._store):
+        for each in (self._ledgers, self._requests, self._room, self._store):
             each.close()
 
     def stats(self) -> MeterTalkStats:
         """The state of this moment. Any thread."""
-        return MeterTalkStats(self._active, self._requester.stats(), self._found, self._chaser.totals, self._last_error)
+        asked, gaps = self._requester.stats(), self._ledgers.totals
+        return MeterTalkStats(self._active, asked, self._found, gaps, self._last_error)
 
     def _run(self) -> None:
         with self._lease:
@@ -141,11 +137,11 @@ class MeterTalk:
         if now >= self._find_at:
             self._find_at = now + round(min(self._config.capture_period_s, FIND_MAX_S) * 1e6)
             self._readmission.look()
-            self._found += self._finder.find(now)
-            self._chaser.close_arrived((GapState.NO_DATA, GapState.PERMANENT), now)
-        self._chaser.close_arrived(OPEN, now)
-        self._chaser.expire(now)
-        requests = self._chaser.requests(now, sorted(self._asked))
+            self._found += self._ledgers.find(now)
+            self._ledgers.close_arrived((GapState.NO_DATA, GapState.PERMANENT), now)
+        self._ledgers.close_arrived(OPEN, now)
+        self._ledgers.expire(now)
+        requests = self._ledgers.requests(now, sorted(self._asked))
         self._asked.update(each.place for each in requests)
         self._requester.ask(requests)
 
@@ -159,7 +155,7 @@ class MeterTalk:
             )
         gaps = [each for each in self._ended if each.request.priority is Priority.GAP]
         self._asked.difference_update(each.request.place for each in gaps)
-        self._chaser.note(gaps, now)
+        self._ledgers.note(gaps, now)
         self._ended = []
 
 

@@ -4,6 +4,10 @@
 -- Up to where the intervals of this length were checked.
 SELECT watched_since, checked_until, scanned_at FROM gap_watch WHERE period_s = %(period_s)s;
 
+-- name: gap_watches
+-- Up to where the intervals of every length were checked.
+SELECT period_s, watched_since, checked_until, scanned_at FROM gap_watch ORDER BY period_s;
+
 -- name: earliest_reading
 -- The oldest stored reading: before it this head-end read nothing.
 SELECT min(time) FROM reading WHERE time >= %(since)s;
@@ -15,14 +19,20 @@ VALUES (%(period_s)s, %(watched_since)s, %(checked_until)s, %(scanned_at)s)
 ON CONFLICT (period_s) DO UPDATE SET checked_until = excluded.checked_until, scanned_at = excluded.scanned_at;
 
 -- name: installations
--- Who should have delivered in a span; concentrators numbered, −1 for a meter with its own modem. As in EXPECTED_COPY.
+-- Who should have delivered intervals of one length in a span; concentrators numbered, −1 for a meter with its own
+-- modem. As in EXPECTED_COPY.
 COPY (
-    SELECT id, CASE WHEN concentrator = '' THEN -1 ELSE dense_rank() OVER (ORDER BY unit, concentrator)::int4 END,
+    SELECT m.id, CASE WHEN concentrator = '' THEN -1 ELSE dense_rank() OVER (ORDER BY unit, concentrator)::int4 END,
         installed_at, coalesce(removed_at, '2100-01-01 00:00+00'), registered_at
-    FROM meter
+    FROM meter m LEFT JOIN meter_model k ON k.code = m.model
     WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s
-    ORDER BY id
+        AND coalesce(k.capture_period_s, %(default_s)s) = %(period_s)s
+    ORDER BY m.id
 ) TO STDOUT (FORMAT binary);
+
+-- name: capture_periods
+-- Lengths of the intervals of models that meters are of.
+SELECT DISTINCT capture_period_s FROM meter_model k WHERE EXISTS (SELECT FROM meter WHERE model = k.code) ORDER BY 1;
 
 -- name: count_on_time
 -- Readings per meter whose time is exactly an interval's end: at most one for each, so a full count is a full profile.
@@ -185,18 +195,21 @@ WHERE r.id = ANY(%(ids)s) ORDER BY r.id;
 
 -- name: collection_figures
 -- Per unit, class and concentrator: installed meters, those with data in a span, and readings stored of those expected.
+-- A meter owes the whole intervals of its model's length that began while it was installed and ended in the span.
 WITH heard AS (
     SELECT meter, count(*) AS readings FROM reading
     WHERE time > %(since)s AND time <= %(until)s GROUP BY meter
 ), listed AS (
-    SELECT m.*, CASE %(by)s::text
+    SELECT m.id, CASE %(by)s::text
             WHEN 'unit' THEN m.unit
             WHEN 'class' THEN m.class
             ELSE coalesce(nullif(m.concentrator, ''), 'own modem') END AS part,
-        greatest(0, extract(epoch FROM
-            date_bin(%(period)s, least(%(until)s, coalesce(m.removed_at, %(until)s)), '1970-01-01 00:00+00')
-            - greatest(%(since)s, m.installed_at)) / extract(epoch FROM %(period)s))::int8 AS owed
-    FROM meter m WHERE m.installed_at < %(until)s AND coalesce(m.removed_at, %(until)s) > %(since)s
+        greatest(0, floor(extract(epoch FROM least(%(until)s, coalesce(m.removed_at, %(until)s))) / p.s)
+            - greatest(floor(extract(epoch FROM %(since)s) / p.s), ceil(extract(epoch FROM m.installed_at) / p.s))
+        )::int8 AS owed
+    FROM meter m LEFT JOIN meter_model k ON k.code = m.model
+    CROSS JOIN LATERAL (SELECT coalesce(k.capture_period_s, %(period_s)s) AS s) p
+    WHERE m.installed_at < %(until)s AND coalesce(m.removed_at, %(until)s) > %(since)s
 )
 SELECT part, count(*), count(h.meter), coalesce(sum(owed), 0)::int8, coalesce(sum(least(coalesce(h.readings, 0), owed)), 0)::int8
 FROM listed LEFT JOIN heard h ON h.meter = listed.id GROUP BY part ORDER BY part;
@@ -333,13 +346,66 @@ COPY (
 
 -- name: export_meters
 -- Whose the readings of a span are.
-SELECT id, serial, metering_point, unit, concentrator, feeder, transformer, class, multiplier, digits, installed_at, removed_at
-FROM meter WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s ORDER BY id;
+SELECT id, serial, metering_point, unit, concentrator, feeder, transformer, class, multiplier, m.digits, installed_at,
+    removed_at, model, coalesce(k.rates, '{}')::text
+FROM meter m LEFT JOIN meter_model k ON k.code = m.model
+WHERE installed_at < %(until)s AND coalesce(removed_at, '2100-01-01 00:00+00') > %(since)s ORDER BY id;
 
 -- name: one_snapshot
 -- Everything an export reads is of one moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
+-- name: forget_gaps_of_another_length
+-- Gaps of meters whose intervals are of another length by now: what they owe is looked for in those.
+DELETE FROM gap g USING meter m LEFT JOIN meter_model k ON k.code = m.model
+WHERE m.id = g.meter AND g.state <> 3 AND g.period_s <> coalesce(k.capture_period_s, %(default_s)s);
+
 -- name: forget_recovered_gaps
 -- Recovered gaps of readings that billing no longer asks about.
 DELETE FROM gap WHERE state = 3 AND last_end < %(before)s;
+
+-- name: known_registers
+-- Billing registers of a meter, a metering point or a unit: first values and revisions, the last known is in force.
+-- Without a span the newest boundary of each meter.
+WITH chosen AS (
+    SELECT m.id, m.serial, m.metering_point, m.multiplier, coalesce(k.rates, '{}') AS rates
+    FROM meter m LEFT JOIN meter_model k ON k.code = m.model
+    WHERE m.serial = %(serial)s::int8 OR m.metering_point = %(metering_point)s::text OR m.unit = %(unit)s::text
+), spans AS (
+    SELECT c.*, coalesce(%(first)s::timestamptz, n.time) AS first,
+        coalesce(%(last)s::timestamptz, n.time + interval '1 us') AS last
+    FROM chosen c LEFT JOIN LATERAL (
+        SELECT time FROM register r WHERE r.meter = c.id AND r.known_at <= %(as_of)s
+        ORDER BY time DESC LIMIT 1
+    ) n ON %(first)s::timestamptz IS NULL
+), known AS (
+    SELECT s.metering_point, s.serial, s.multiplier, s.rates, v.*,
+        row_number() OVER (PARTITION BY s.id, v.time, v.kind, v.obis ORDER BY v.id DESC) = 1 AS in_force
+    FROM spans s CROSS JOIN LATERAL (
+        SELECT 0::int8 AS id, time, taken_at, known_at, obis, kind, value, status, flag, method, '' AS source
+        FROM register r
+        WHERE r.meter = s.id AND r.time >= s.first AND r.time < s.last AND r.known_at <= %(as_of)s
+        UNION ALL
+        SELECT id, time, taken_at, known_at, obis, kind, value, status, flag, method, source
+        FROM register_revision r
+        WHERE r.meter = s.id AND r.time >= s.first AND r.time < s.last AND r.known_at <= %(as_of)s
+    ) v
+)
+SELECT metering_point, serial, multiplier, rates, time, taken_at, known_at, obis, kind, value, status, flag, method,
+    source, in_force
+FROM known WHERE in_force OR %(revisions)s
+ORDER BY metering_point, time, serial, kind, obis, id LIMIT %(limit)s;
+
+-- name: export_registers
+-- Billing registers of a span of boundaries as first known; columns as in REGISTER_EXPORT_COPY.
+COPY (
+    SELECT time, taken_at, value, meter, obis, kind, status, flag, method, known_at
+    FROM register WHERE time >= %(since)s AND time < %(until)s ORDER BY time, meter, obis, kind
+) TO STDOUT (FORMAT binary);
+
+-- name: export_register_revisions
+-- Later, different values of billing registers of a span, in the order they became known.
+COPY (
+    SELECT time, taken_at, value, meter, obis, kind, status, flag, method, known_at
+    FROM register_revision WHERE time >= %(since)s AND time < %(until)s ORDER BY time, meter, obis, kind, id
+) TO STDOUT (FORMAT binary);

@@ -150,10 +150,11 @@ VALUES (%(received_at)s, %(topic)s, %(reason)s, %(rejected)s, %(size)s, %(payloa
 DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC OFFSET %(limit)s LIMIT 1);
 
 -- name: registered_meters
--- Meters that are installed now or were not long ago, with both times in µs.
-SELECT id, serial, metering_point, feeder, (extract(epoch FROM installed_at) * 1000000)::int8,
-    coalesce((extract(epoch FROM removed_at) * 1000000)::int8, %(not_removed)s)
-FROM meter WHERE removed_at IS NULL OR removed_at > %(since)s ORDER BY id;
+-- Meters that are installed now or were not long ago, with both times in µs and the length of interval of the model.
+SELECT m.id, m.serial, m.metering_point, m.feeder, (extract(epoch FROM m.installed_at) * 1000000)::int8,
+    coalesce((extract(epoch FROM m.removed_at) * 1000000)::int8, %(not_removed)s), coalesce(k.capture_period_s, 0)
+FROM meter m LEFT JOIN meter_model k ON k.code = m.model
+WHERE m.removed_at IS NULL OR m.removed_at > %(since)s ORDER BY m.id;
 
 -- name: lock_migrations
 -- Lets one process migrate at a time; held until the session ends.

@@ -1,6 +1,5 @@
 """``scada history``: what the historian knows of a point, at the level that suits the span."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from scada.clock import now_us
 from scada.commands.context import config_path, told_failures
 from scada.commands.duration import NotASpan, seconds_of
 from scada.commands.looking import NotKnown, nearest_point
+from scada.commands.moments import instant_of
 from scada.config import Config
 from scada.files import load_installation
 from scada.hmi.course import course_csv, course_plot, course_table
@@ -57,7 +57,7 @@ def history(
         span_s = seconds_of(since)
         begin = now - int(span_s * 1e6)
         if at:
-            _tell_value_at(dsn, found, _instant(at, config.time_zone), config)
+            _tell_value_at(dsn, found, instant_of(at, ZoneInfo(config.time_zone)), config)
             return
         chosen = level or (Level.RAW if every or frozen else level_for(span_s))
         if chosen is not Level.RAW:
@@ -127,14 +127,3 @@ def _processed(point: Point, course: PointHistory, begin: int, now: int, every_s
     instants = np.arange(-(-begin // step) * step, now, step, dtype=np.int64)
     whole = np.concatenate((course.in_force, course.samples))
     return PointHistory(point.id, no_samples(), values_at(whole, instants, point.kind))
-
-
-def _instant(text: str, zone: str) -> int:
-    """µs UTC of an ISO time, local unless it says otherwise. Raises NotASpan."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise NotASpan(f"{text!r} is no time; write 2026-11-22T10:30 or 2026-11-22T10:30:00.5+07:00") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=ZoneInfo(zone))
-    return round(moment.timestamp() * 1e6)

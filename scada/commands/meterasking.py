@@ -5,7 +5,6 @@ Knows words and how answers are shown. Exit code 1 unless every request was done
 
 import getpass
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from scada.clock import now_us
 from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.duration import seconds_of
+from scada.commands.moments import shown
 from scada.commands.operating import UNKNOWN, Key, Reason
 from scada.control.lifecycle import Outcome
 from scada.control.message import Wish
@@ -142,10 +142,6 @@ def sentence(ended: RequestEnding, zone: ZoneInfo) -> str:
     if ended.kind == RequestKind.CLOCK:
         parts.append(f"clock was {answer.get('clock_off_s', 0.0):+.0f} s off, set")
     if ended.kind == RequestKind.EVENTS:
-        log = [f"{_local(time, zone)} code {code}" for time, code in answer.get("events", [])]
+        log = [f"{shown(time, zone)} code {code}" for time, code in answer.get("events", [])]
         parts.append("; ".join(log) or "no events")
     return f"{ended.serial} {', '.join(parts)}"
-
-
-def _local(time: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M:%S")

@@ -5,7 +5,6 @@ Knows how the ledger is shown. Does not know how it comes about.
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -14,16 +13,16 @@ import typer
 from rich.table import Table
 
 from historian.gapreport import GapFigures, GapLine, GapReport
-from historian.gaps import ALL, GapStore
+from historian.gaps import ALL
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.commands.duration import seconds_of
+from scada.commands.moments import IN_THIS_YEAR, shown
 from scada.hmi.screen import paper
 from scada.model.gap import GapState
 from scada.services import supervisor
 
 UNSETTLED = tuple(each for each in ALL if each is not GapState.RECOVERED)
-DAY_FORMAT = "%d.%m. %H:%M:%S"
 
 
 def gaps(
@@ -40,15 +39,13 @@ def gaps(
         dsn = supervisor.endpoints(config).postgres_reader_dsn
         now = now_us()
         span = (now - int(seconds_of(since) * 1e6), now)
-        period_s = config.head_end.capture_period_s
-        with GapStore(dsn, period_s=period_s, application="scada meters gaps") as store:
-            watch = store.watch()
         with GapReport(dsn) as report:
+            watches = report.watches()
             figures = report.summary(*span)
             lines = report.lines(*span, ALL if recovered else UNSETTLED, limit=limit)
     if as_json:
         body = {
-            "watch": None if watch is None else asdict(watch),
+            "watches": [{"period_s": period_s, **asdict(each)} for period_s, each in watches.items()],
             "figures": [{**asdict(each), "state": each.state.label, "cause": each.cause.label} for each in figures],
             "gaps": [{**asdict(each), "state": each.state.label, "cause": each.cause.label} for each in lines],
         }
@@ -62,10 +59,11 @@ def gaps(
             out.print(f"… and more; see --limit (now {limit})")
     for sentence in sentences(figures):
         out.print(sentence, markup=False)
-    if watch is None:
-        out.print(f"No interval of {period_s} s has been looked at yet: no reading has come, or `scada collect` rests.")
-    else:
-        out.print(f"Looked at: intervals ending {_local(watch.since, zone)} to {_local(watch.until, zone)}.")
+    for period_s, watch in watches.items():
+        ends = f"{shown(watch.since, zone, IN_THIS_YEAR)} to {shown(watch.until, zone, IN_THIS_YEAR)}"
+        out.print(f"Looked at: intervals of {period_s} s ending {ends}.")
+    if not watches:
+        out.print("No interval has been looked at yet: no reading has come, or `scada collect` rests.")
 
 
 def sentences(figures: Sequence[GapFigures]) -> list[str]:
@@ -92,16 +90,12 @@ def _table(lines: Sequence[GapLine], zone: ZoneInfo) -> Table:
             each.unit,
             each.concentrator or "own modem",
             str(each.serial) if each.serial else f"{each.meters} meters",
-            _local(each.first, zone),
-            _local(each.last, zone),
+            shown(each.first, zone, IN_THIS_YEAR),
+            shown(each.last, zone, IN_THIS_YEAR),
             f"{each.intervals:,}",
             each.state.label,
             each.cause.label,
             str(each.attempts),
-            _local(each.next_try, zone) if waits else "",
+            shown(each.next_try, zone, IN_THIS_YEAR) if waits else "",
         )
     return table
-
-
-def _local(time: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime(DAY_FORMAT)

@@ -46,6 +46,8 @@ class RegisteredMeter:
     """Load behind which it is connected (``TN07/473``), or '' when unknown: outages are counted by it."""
     installed_at: int = 0
     removed_at: int = NOT_REMOVED
+    capture_period_s: int = 0
+    """Length of its intervals, as its model says; 0 where no model is known: then as configured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
 """A ledger of several hundred thousand gaps: gone through in blocks, stopped between two of them, nothing half done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
 
 from historian import gaps
 from historian.deliveries import Deliveries
+from historian.gapreport import GapReport
 from historian.gaps import GAPS_AT_ONCE, OPEN, GapStore
 from meters.gaps import GapPolicy
 from scada import gapfinding
-from scada.chasing import BLOCKS_A_ROUND, GapChaser
+from scada.chasing import BLOCKS_A_ROUND, ChaseTotals, GapChaser
+from scada.config import HeadEndConfig
 from scada.gapfinding import GapFinder
+from scada.gapledgers import GapLedgers
+from scada.meterjobs import forget_gaps
 from scada.model.errors import StoreUnavailable
 from scada.model.gap import GapState
 
@@ -91,6 +95,73 @@ def test_who_is_registered_late_owes_all_that_was_watched_even_if_the_database_w
         assert finder.find(now) == 0
 
 
+def test_every_meter_owes_the_intervals_of_its_own_model(database: str) -> None:
+    config = HeadEndConfig(capture_period_s=PERIOD_S, gap_grace_s=PERIOD_S)
+    fleet(database, 4)
+    of_model(database, "QUICK", PERIOD_S // 2, meter=2)
+    of_model(database, "SLOW", 3 * PERIOD_S, meter=3)
+    of_model(database, "SAME", PERIOD_S, meter=4)
+    for half in range(2, 25):
+        read(database, half / 2, [2, *([1, 4] if half % 2 == 0 else []), *([3] if half % 6 == 0 else [])])
+    ledgers = GapLedgers(database, config, lambda: False)
+    try:
+        assert ledgers.find(BEGIN + 13 * PERIOD) == 0, "everybody has delivered what it owes"
+        assert lengths(database) == {}
+        assert ledgers.find(BEGIN + 19 * PERIOD) == 5, "twelve quick ones are two stretches"
+        assert lengths(database) == {1: (60, 6), 2: (30, 12), 3: (180, 2), 4: (60, 6)}
+        requests = ledgers.requests(BEGIN + 19 * PERIOD, ())
+        assert sorted(int(each.reference) for each in requests) == [1, 2, 2, 3, 4]
+        read(database, 15, [1, 2, 3, 4])
+        assert ledgers.close_arrived(OPEN, BEGIN + 19 * PERIOD) == 4
+        assert ledgers.totals == ChaseTotals(asked=5, closed=4)
+    finally:
+        ledgers.close()
+    with GapReport(database) as report:
+        assert {period_s: (each.until - BEGIN) // PERIOD for period_s, each in report.watches().items()} == {
+            30: 18,
+            60: 18,
+            180: 18,
+        }
+
+
+def test_of_one_concentrator_only_one_ledger_asks_at_a_time(database: str) -> None:
+    config = HeadEndConfig(capture_period_s=PERIOD_S, gap_grace_s=PERIOD_S)
+    fleet(database, 4)
+    of_model(database, "SLOW", 3 * PERIOD_S, meter=3)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE meter SET concentrator = 'DCU00001'")
+    read(database, 0)
+    now = BEGIN + 10 * PERIOD
+    ledgers = GapLedgers(database, config, lambda: False)
+    try:
+        assert ledgers.find(now) == 7, "of nine intervals in two stretches, and of three"
+        assert {each.reference for each in ledgers.requests(now, ())} == {"1", "2", "4"}
+        assert ledgers.requests(now, ["DCU00001"]) == ()
+        assert [each.reference for each in ledgers.requests(now, ())] == ["3"]
+    finally:
+        ledgers.close()
+
+
+def test_who_comes_to_intervals_of_another_length_owes_those_and_no_others(database: str) -> None:
+    config = HeadEndConfig(capture_period_s=PERIOD_S, gap_grace_s=PERIOD_S)
+    fleet(database, 3)
+    of_model(database, "SLOW", 3 * PERIOD_S, meter=2)
+    for interval in range(0, 10, 3):
+        read(database, interval)
+    now = BEGIN + 10 * PERIOD
+    ledgers = GapLedgers(database, config, lambda: False)
+    try:
+        assert ledgers.find(now) == 8, "one gap of two was found in two stretches"
+        of_model(database, "SLOW", 3 * PERIOD_S, meter=3)
+        assert ledgers.find(now) == 0, "it has every interval of three minutes"
+        assert lengths(database) == {1: (60, 6), 3: (60, 6)}
+        told = forget_gaps(database, PERIOD_S, lambda: now)
+        assert told == "0 recovered gaps forgotten, 4 of intervals of another length"
+        assert lengths(database) == {1: (60, 6)}
+    finally:
+        ledgers.close()
+
+
 def is_away(*_: object) -> bool:
     raise StoreUnavailable("the server is shut down")
 
@@ -146,15 +217,36 @@ def lacking(dsn: str, count: int) -> None:
         connection.execute(statement, (PERIOD_S, 2 * count // METERS - 1, BEGIN / 1e6, PERIOD_S))
 
 
-def read(dsn: str, interval: int) -> None:
-    """All meters' readings of one interval."""
+def read(dsn: str, interval: float, meters: Sequence[int] = ()) -> None:
+    """Some meters' readings of one interval, or all."""
     statement = (
         "INSERT INTO reading "
         "(time, import_wh, export_wh, import_varh, meter, power_w, voltage_dv, status, flag, method) "
-        "SELECT to_timestamp(%s), 1, 0, 0, id, 1, 2300, 0, 65, 0 FROM meter"
+        "SELECT to_timestamp(%s), 1, 0, 0, id, 1, 2300, 0, 65, 0 FROM meter WHERE id = ANY(%s) OR %s"
     )
     with psycopg.connect(dsn) as connection:
-        connection.execute(statement, (BEGIN / 1e6 + interval * PERIOD_S,))
+        connection.execute(statement, (BEGIN / 1e6 + interval * PERIOD_S, list(meters), not meters))
+
+
+def of_model(dsn: str, code: str, period_s: int, *, meter: int) -> None:
+    """Let a meter have a model."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO meter_model (code, digits, wrap_kwh, capture_period_s, rates) "
+            "VALUES (%s, 6, 1000000, %s, '{}') ON CONFLICT DO NOTHING",
+            (code, period_s),
+        )
+        connection.execute("UPDATE meter SET model = %s WHERE id = %s", (code, meter))
+
+
+def lengths(dsn: str) -> dict[int, tuple[int, int]]:
+    """For each meter with open gaps the length of its intervals, and how many are missing."""
+    statement = (
+        "SELECT meter, min(period_s), sum(extract(epoch FROM last_end - first_end)::int / period_s + 1)::int "
+        "FROM gap WHERE state <> 3 GROUP BY meter"
+    )
+    with psycopg.connect(dsn) as connection:
+        return {meter: (period_s, count) for meter, period_s, count in connection.execute(statement).fetchall()}
 
 
 def states(dsn: str) -> dict[GapState, int]:

@@ -1,5 +1,7 @@
 """Each rule of form has one example that fires it, and good readings pass them all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +54,10 @@ def row(**changes: int) -> IncomingArray:
 def verdict(rows: IncomingArray, registry: Registry = REGISTRY, limits: Limits = LIMITS) -> list[Reason | None]:
     codes = judge(Candidates(rows, registry.locate(rows["serial"]), registry, limits))
     return [BY_REASON_CODE.get(code) for code in codes.tolist()]
+
+
+def off_grid(rows: IncomingArray, registry: Registry = REGISTRY, limits: Limits = LIMITS) -> list[bool]:
+    return misaligned(Candidates(rows, registry.locate(rows["serial"]), registry, limits)).tolist()
 
 
 def test_a_good_reading_passes() -> None:
@@ -180,13 +186,24 @@ def test_whatever_is_accepted_fits_its_column(name: str, value: int) -> None:
     ],
 )
 def test_a_reading_off_the_grid_is_seen(changes: dict[str, int], expected: bool) -> None:  # noqa: FBT001  # a parameter of the table above
-    assert misaligned(row(**changes), LIMITS).tolist() == [expected]
+    assert off_grid(row(**changes)) == [expected]
 
 
 def test_a_short_capture_period_narrows_the_tolerance() -> None:
     limits = Limits(NOW, capture_period_s=60)
     rows = np.concatenate([row(interval_s=60), row(interval_s=60, time=NOW + 20_000_000)])
-    assert misaligned(rows, limits).tolist() == [False, True]
+    assert off_grid(rows, limits=limits) == [False, True]
+
+
+def test_the_interval_of_a_meter_is_the_one_of_its_model() -> None:
+    quarter = replace(meters(1)[0], capture_period_s=900)
+    registry = build_registry([quarter, *meters(3)[1:]])
+    ends = (NOW, NOW + 900_000_000)
+    own = [row(serial=serial_of(1), interval_s=900, time=end) for end in ends]
+    wrong = [row(serial=serial_of(1)), row(serial=serial_of(2), interval_s=900, time=ends[1])]
+    configured = [row(serial=serial_of(2))]
+    found = off_grid(np.concatenate([*own, *wrong, *configured]), registry)
+    assert found == [False, False, True, True, False]
 
 
 @pytest.mark.parametrize(
