@@ -95,21 +95,21 @@ ARRIVAL_COPY = copy_layout(ARRIVAL, (*_READING_COLUMNS, ("first", "u1")))
 REGISTER_ARRIVAL = np.dtype([*REGISTER.descr, ("first", "u1")])
 """A billing register on the same way."""
 
-REGISTER_ARRIVAL_COPY = copy_layout(
-    REGISTER_ARRIVAL,
-    (
-        ("time", ">i8"),
-        ("taken_at", ">i8"),
-        ("value", ">i8"),
-        ("meter", ">i4"),
-        ("obis", ">i2"),
-        ("kind", ">i2"),
-        ("status", ">i2"),
-        ("flag", ">i2"),
-        ("method", ">i2"),
-        ("first", "u1"),
-    ),
+_REGISTER_COLUMNS = (
+    ("time", ">i8"),
+    ("taken_at", ">i8"),
+    ("value", ">i8"),
+    ("meter", ">i4"),
+    ("obis", ">i2"),
+    ("kind", ">i2"),
+    ("status", ">i2"),
+    ("flag", ">i2"),
+    ("method", ">i2"),
 )
+
+REGISTER_COPY = copy_layout(REGISTER, _REGISTER_COLUMNS)
+
+REGISTER_ARRIVAL_COPY = copy_layout(REGISTER_ARRIVAL, (*_REGISTER_COLUMNS, ("first", "u1")))
 
 
 def encode(rows: Rows, layout: CopyLayout) -> bytearray:

@@ -1,35 +1,30 @@
-"""Closed months of readings as Parquet, with a manifest that proves what was written.
+"""Closed months of readings and billing registers as Parquet, with a manifest that proves what was written.
 
-Knows files and columns. Three files make a month: ``readings`` as first known, ``revisions`` (later, different values)
-and ``meters`` (whose they are), each row of readings with the time it became known, so that any day's knowledge can be
-rebuilt. Files get their names when they are whole; the manifest comes last: a month without it was not exported.
+Knows the files: ``readings`` as first known and ``revisions`` (later, different values), the same of ``registers``, and
+``meters`` (whose they are); each row with the time it became known, so that any day's knowledge can be rebuilt. Files
+get their names when they are whole; the manifest comes last: a month without it was not exported.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from historian.connection import Connection, DatabaseLink
-from historian.copyformat import POSTGRES_EPOCH, READING_COPY, CopyLayout, Rows, copy_layout, decode
+from historian.copyformat import CopyLayout, Rows, decode
+from historian.exportrows import READINGS, Form, Rates, registers
 from historian.instants import instant, microseconds
 from historian.queries import query
-from scada.model.reading import READING
 
 EXPORT_LIMIT_S = 3600.0
 HOUR_US = 3_600_000_000
 """Two intervals of 200,000 meters: 400,000 rows, 45 MB at a time."""
-
-EXPORT = np.dtype([*READING.descr, ("known_at", "<i8")])
-_WIRE = {name: READING_COPY.wire[name].str for name in READING_COPY.columns}
-EXPORT_COPY: CopyLayout = copy_layout(EXPORT, (*_WIRE.items(), ("known_at", ">i8")))
 
 _METER_COLUMNS = (
     "meter",
@@ -44,6 +39,8 @@ _METER_COLUMNS = (
     "digits",
     "installed_at",
     "removed_at",
+    "model",
+    "rates",
 )
 
 
@@ -59,7 +56,7 @@ class ExportedFile:
 
 @dataclass(frozen=True, slots=True)
 class ExportedMonth:
-    """A month's manifest: interval ends in (since, until], µs since 1970 UTC, and its files."""
+    """A month's manifest: interval ends and boundaries in (since, until], µs since 1970 UTC, and its files."""
 
     month: str
     since: int
@@ -76,9 +73,12 @@ def month_bounds(month: date, zone: ZoneInfo) -> tuple[int, int]:
     return microseconds(first.astimezone(UTC)), microseconds(following.astimezone(UTC))
 
 
-def export_month(dsn: str, month: date, zone: ZoneInfo, folder: Path, *, now: int) -> ExportedMonth:
+def export_month(
+    dsn: str, month: date, zone: ZoneInfo, folder: Path, *, codes: Mapping[int, str], now: int
+) -> ExportedMonth:
     """Write a month's files and manifest into ``folder``; the files of an earlier export are replaced.
 
+    codes: OBIS code of each register's number.
     Raises StoreUnavailable, OSError, or ValueError when the month is not over yet.
     """
     since, until = month_bounds(month, zone)
@@ -89,10 +89,16 @@ def export_month(dsn: str, month: date, zone: ZoneInfo, folder: Path, *, now: in
     link = DatabaseLink(dsn, application="scada export", limit_s=EXPORT_LIMIT_S)
     with link, link.transaction() as connection:
         connection.execute(query("one_snapshot"))
-        readings, energy = _write_rows(connection, "export_readings", folder / f"readings-{name}.parquet", since, until)
-        revisions, _ = _write_rows(connection, "export_revisions", folder / f"revisions-{name}.parquet", since, until)
-        meters = _write_meters(connection, folder / f"meters-{name}.parquet", since, until)
-    done = ExportedMonth(name, since, until, now, energy, (readings, revisions, meters))
+        meters, rates = _write_meters(connection, folder / f"meters-{name}.parquet", since, until)
+        forms = {"readings": READINGS, "revisions": READINGS}
+        forms |= dict.fromkeys(("registers", "register_revisions"), registers(codes, Rates(rates, codes)))
+        files, energy = [meters], 0
+        for what, form in forms.items():
+            path = folder / f"{what.replace('_', '-')}-{name}.parquet"
+            file, imported = _write_rows(connection, f"export_{what}", path, form, since, until)
+            files.append(file)
+            energy += imported if what == "readings" else 0
+    done = ExportedMonth(name, since, until, now, energy, tuple(files))
     part = folder / f"manifest-{name}.json.part"
     part.write_text(json.dumps(asdict(done), indent=2) + "\n", encoding="utf-8")
     part.replace(folder / f"manifest-{name}.json")
@@ -111,51 +117,46 @@ def verify_month(manifest: Path) -> list[str]:
     return wrong
 
 
-def _write_rows(connection: Connection, name: str, path: Path, since: int, until: int) -> tuple[ExportedFile, int]:
+def _write_rows(
+    connection: Connection, name: str, path: Path, form: Form, since: int, until: int
+) -> tuple[ExportedFile, int]:
+    """The file, and the sum of its column ``import_wh`` if it has one."""
     part = path.with_name(f"{path.name}.part")
     rows = energy = 0
-    with parquet.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
-        for batch in _hours(connection, name, since, until):
-            writer.write_table(_table(batch))
+    with parquet.ParquetWriter(part, form.schema, compression="zstd") as writer:
+        for batch in _hours(connection, name, form.layout, since, until):
+            writer.write_table(form.table(batch))
             rows += len(batch)
-            energy += int(batch["import_wh"].sum())
+            energy += int(batch["import_wh"].sum()) if "import_wh" in form.schema.names else 0
     part.replace(path)
-    return ExportedFile(path.name, rows, path.stat().st_size, _sha256(path)), energy
+    return _written(path, rows), energy
 
 
-def _hours(connection: Connection, name: str, since: int, until: int) -> Iterator[Rows]:
-    """Rows whose interval ended in (since, until], an hour at a time."""
+def _hours(connection: Connection, name: str, layout: CopyLayout, since: int, until: int) -> Iterator[Rows]:
+    """Rows whose interval ended, or whose boundary was, in (since, until], an hour at a time."""
     for start in range(since + 1, until + 1, HOUR_US):
         about = {"since": instant(start), "until": instant(min(start + HOUR_US, until + 1))}
         with connection.cursor() as cursor, cursor.copy(query(name), about) as copy:
-            batch = decode(b"".join(copy), EXPORT_COPY)
+            batch = decode(b"".join(copy), layout)
         if len(batch):
-            batch["known_at"] += POSTGRES_EPOCH
             yield batch
 
 
-def _write_meters(connection: Connection, path: Path, since: int, until: int) -> ExportedFile:
+def _write_meters(
+    connection: Connection, path: Path, since: int, until: int
+) -> tuple[ExportedFile, list[tuple[int, str]]]:
+    """The file, and of each meter its id and which register is which rate, as JSON."""
     about = {"since": instant(since), "until": instant(until)}
     rows = connection.execute(query("export_meters"), about).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(_METER_COLUMNS)
     part = path.with_name(f"{path.name}.part")
     parquet.write_table(pa.table(dict(zip(_METER_COLUMNS, columns, strict=True))), part, compression="zstd")
     part.replace(path)
-    return ExportedFile(path.name, len(rows), path.stat().st_size, _sha256(path))
+    return _written(path, len(rows)), [(row[0], row[-1]) for row in rows]
 
 
-_MOMENT = pa.timestamp("us", tz="UTC")
-_SCHEMA = pa.schema(
-    [
-        (name, _MOMENT if name in ("time", "known_at") else pa.from_numpy_dtype(EXPORT[name]))
-        for name in EXPORT.names or ()
-    ]
-)
-
-
-def _table(batch: Rows) -> pa.Table:
-    columns = [pa.array(np.ascontiguousarray(batch[field.name])).cast(field.type) for field in _SCHEMA]
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+def _written(path: Path, rows: int) -> ExportedFile:
+    return ExportedFile(path.name, rows, path.stat().st_size, _sha256(path))
 
 
 def _sha256(path: Path) -> str:

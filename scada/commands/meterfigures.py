@@ -17,9 +17,11 @@ from historian.compression import Edition, readings_of
 from historian.figures import Grouping, MeterFigures
 from historian.history import History
 from historian.outages import OutageStore
+from meters.obis import BY_NUMBER
 from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.commands.duration import seconds_of
+from scada.commands.moments import midnight_of, shown
 from scada.hmi.screen import paper
 from scada.meterjobs import NEAREST_S, group_outages, midnights
 from scada.services import supervisor
@@ -98,8 +100,8 @@ def outages(context: typer.Context, since: Since = "7d", *, as_json: Json = Fals
         table.add_row(
             each.feeder,
             each.transformer or "whole feeder",
-            _local(each.began, zone),
-            "not yet" if each.restored is None else _local(each.restored, zone),
+            shown(each.began, zone),
+            "not yet" if each.restored is None else shown(each.restored, zone),
             f"{each.meters:,}",
             f"{each.still_out:,}",
         )
@@ -119,7 +121,7 @@ def snapshot(
     with told_failures():
         config = config_of(context)
         zone = ZoneInfo(config.time_zone)
-        at = _midnight(date, zone) if date else midnights(now_us(), zone, 1)[0]
+        at = midnight_of(date, zone) if date else midnights(now_us(), zone, 1)[0]
         endpoints = supervisor.endpoints(config)
         with MeterFigures(endpoints.postgres_dsn) as figures:
             figures.take_snapshot(at, NEAREST_S)
@@ -134,7 +136,7 @@ def snapshot(
     out = paper()
     out.print(table)
     exact, nearest, missing = (sum(getattr(e, name) for e in found) for name in ("exact", "nearest", "missing"))
-    out.print(f"Registers at {_local(at, zone)}: {exact:,} exact, {nearest:,} nearest, {missing:,} missing.")
+    out.print(f"Registers at {shown(at, zone)}: {exact:,} exact, {nearest:,} nearest, {missing:,} missing.")
 
 
 def customers(
@@ -177,7 +179,7 @@ def export(
     month: Annotated[str, typer.Argument(help="Closed local month, e.g. 2026-10.")],
     to: Annotated[Path | None, typer.Option("--to", help="Folder; else var/export.")] = None,
 ) -> None:
-    """Write a closed month of readings as Parquet, with a manifest: rows, bytes and SHA-256 of each file."""
+    """Write a closed month of readings and registers as Parquet, with a manifest: rows, bytes, SHA-256 of each file."""
     from historian.export import export_month  # noqa: PLC0415  # only exports load Arrow's 60 MB
 
     try:
@@ -189,21 +191,14 @@ def export(
         folder = to or config.var / "export"
         dsn = supervisor.endpoints(config).postgres_reader_dsn
         try:
-            done = export_month(dsn, first, ZoneInfo(config.time_zone), folder, now=now_us())
+            codes = {number: each.code for number, each in BY_NUMBER.items()}
+            done = export_month(dsn, first, ZoneInfo(config.time_zone), folder, codes=codes, now=now_us())
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
     out = paper()
     for each in done.files:
         size = f"{each.bytes:,} bytes" + (f", {each.bytes / each.rows:.1f} for each row" if each.rows else "")
         out.print(f"{folder / each.name}: {each.rows:,} rows, {size}, sha256 {each.sha256[:16]}…", markup=False)
-
-
-def _midnight(date: str, zone: ZoneInfo) -> int:
-    try:
-        day = datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=zone)
-    except ValueError:
-        raise typer.BadParameter(f"{date!r} is no day like 2026-11-01") from None
-    return round(day.astimezone(UTC).timestamp()) * 1_000_000
 
 
 def _table(*names: str) -> Table:
@@ -215,7 +210,3 @@ def _table(*names: str) -> Table:
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{share:.2%}"
-
-
-def _local(time: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M:%S")

@@ -1,7 +1,6 @@
 """``scada meters``: the registry of installed meters, and everything that is asked and told about them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -16,6 +15,8 @@ from historian.registry import import_meters
 from scada.commands import meterasking, meterfigures
 from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.metergaps import gaps
+from scada.commands.meterregisters import registers
+from scada.commands.moments import TO_THE_MINUTE, shown
 from scada.model.errors import Fault
 from scada.services import supervisor
 
@@ -31,6 +32,7 @@ for command in (
     meterfigures.kpi,
     meterfigures.outages,
     meterfigures.snapshot,
+    registers,
     meterfigures.customers,
     meterfigures.export,
     meterfigures.storage,
@@ -115,15 +117,19 @@ def history(
 def installation_row(each: Installation, zone: ZoneInfo) -> tuple[str, ...]:
     """One meter at a metering point, for a person."""
     ratios = f"{each.multiplier}" + (f" = {each.ct} × {each.vt}" if each.ct and each.vt else "")
-    schedules = "; ".join(f"{name} since {_day(since, zone)}" for name, since in each.programmes)
+    schedules = "; ".join(f"{name} since {shown(since, zone, TO_THE_MINUTE)}" for name, since in each.programmes)
     registers = ("; ".join(f"{code} {value:,}" for code, value in sorted(part.items()))
                  for part in (each.start_registers, each.end_registers))  # fmt: skip
-    until = "" if each.removed_at is None else _day(each.removed_at, zone)
-    return (str(each.serial), each.model, _day(each.installed_at, zone), until, ratios, schedules, *registers)
-
-
-def _day(time: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(time / 1e6, UTC).astimezone(zone).strftime("%d.%m.%Y %H:%M")
+    until = "" if each.removed_at is None else shown(each.removed_at, zone, TO_THE_MINUTE)
+    return (
+        str(each.serial),
+        each.model,
+        shown(each.installed_at, zone, TO_THE_MINUTE),
+        until,
+        ratios,
+        schedules,
+        *registers,
+    )
 
 
 def _out() -> Console:

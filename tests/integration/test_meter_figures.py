@@ -1,5 +1,6 @@
 """Figures, snapshots, outages and exchanges in the real database."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,10 +17,11 @@ from historian.models import MeterModel, import_models, known_models
 from historian.outages import OutageStore, StoredOutage
 from historian.registry import import_meters
 from historian.store import HistorianStore
-from scada.meterjobs import NEAREST_S, forget_recovered_gaps, group_outages, keep_snapshots, midnights
+from meters.obis import BY_NUMBER
+from scada.meterjobs import NEAREST_S, forget_gaps, group_outages, keep_snapshots, midnights
 from scada.model.errors import ConfigurationError, Fault
 from scada.model.ports import NOT_REMOVED
-from scada.model.reading import METER_EVENT, READING
+from scada.model.reading import METER_EVENT, READING, REGISTER, RegisterKind
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +30,7 @@ MIDNIGHT = round(datetime(2026, 5, 31, 17, tzinfo=UTC).timestamp()) * 1_000_000
 """1 June 2026, 00:00 in Viet Nam."""
 HALF_HOUR = 1_800_000_000
 NOW = MIDNIGHT + 9 * 3_600_000_000
+CODES = {number: each.code for number, each in BY_NUMBER.items()}
 HEADER = "serial,metering_point,unit,concentrator,feeder,class,multiplier,digits,installed_at,transformer\n"
 
 
@@ -57,6 +60,16 @@ def store_readings(dsn: str, *rows: tuple[int, int, int]) -> None:
         store.write_readings(batch)
 
 
+def store_registers(dsn: str, *rows: tuple[int, int, int, int]) -> None:
+    """Registers of (meter, obis, time, value), as a meter says them at a month's end."""
+    batch = np.zeros(len(rows), dtype=REGISTER)
+    for row, (meter, obis, time, value) in zip(batch, rows, strict=True):
+        row["meter"], row["obis"], row["time"], row["taken_at"], row["value"] = meter, obis, time, time, value
+        row["kind"], row["flag"] = RegisterKind.MONTH_END, 65
+    with HistorianStore(dsn, worker="test", clock=lambda: NOW) as store:
+        store.write_registers(batch)
+
+
 def test_collection_is_told_by_unit_class_and_concentrator(meters: str, tmp_path: Path) -> None:
     ends = [MIDNIGHT + n * HALF_HOUR for n in range(1, 5)]
     store_readings(meters, *((meter, end, 5) for meter in (1, 2, 9) for end in ends[: 4 if meter < 9 else 1]))
@@ -79,6 +92,32 @@ def test_collection_is_told_by_unit_class_and_concentrator(meters: str, tmp_path
     assert units[1].exploitation is None
     assert [(e.part, e.delivering, e.points) for e in parts] == [("D1", 2, 4), ("D2", 0, 4), ("own modem", 1, 2)]
     assert [(e.part, e.delivering) for e in classes] == [("business", 1), ("residential", 2)]
+
+
+def test_a_meter_owes_the_intervals_of_its_model_that_began_while_it_was_installed(meters: str, tmp_path: Path) -> None:
+    of_models(meters, tmp_path, {900: 1, 3600: 2})
+    with psycopg.connect(meters) as connection:
+        connection.execute("UPDATE meter SET installed_at = to_timestamp(%s) WHERE id = 3", (MIDNIGHT / 1e6 + 600,))
+    hour = 2 * HALF_HOUR
+    store_readings(meters, *((1, MIDNIGHT + n * 900_000_000, 5) for n in range(1, 9)), (2, MIDNIGHT + hour, 5))
+    with MeterFigures(meters) as figures:
+        until = MIDNIGHT + hour + HALF_HOUR
+        (first, _, _) = figures.collection(Grouping.CONCENTRATOR, MIDNIGHT, until, period_s=1800)
+        (later, _, _) = figures.collection(Grouping.CONCENTRATOR, MIDNIGHT + HALF_HOUR, until, period_s=1800)
+    # a quarter-hour, an hourly meter, one installed ten minutes after midnight, and one as configured
+    assert (first.owed, first.stored) == (6 + 1 + 2 + 3, 6 + 1)
+    assert (later.owed, later.stored) == (4 + 1 + 2 + 2, 4 + 1)
+
+
+def of_models(dsn: str, folder: Path, periods: dict[int, int]) -> None:
+    """Let a meter have the model of each capture period."""
+    file = folder / "models.csv"
+    lines = [f"M{period_s},6,,{period_s},1-0:1.8.2=CD\n" for period_s in periods]
+    file.write_text("code,digits,wrap_kwh,capture_period_s,rates\n" + "".join(lines), encoding="utf-8")
+    assert import_models(dsn, file).done == len(periods)
+    with psycopg.connect(dsn) as connection:
+        for period_s, meter in periods.items():
+            connection.execute("UPDATE meter SET model = %s WHERE id = %s", (f"M{period_s}", meter))
 
 
 @pytest.mark.parametrize(
@@ -261,12 +300,28 @@ def test_a_closed_month_is_exported_whole_with_its_revisions_and_proven_by_its_m
     # an interval that ends at midnight belongs to the month before
     store_readings(meters, (1, first, 1), (1, first + HALF_HOUR, 2), (2, MIDNIGHT, 3), (2, MIDNIGHT + HALF_HOUR, 4))
     store_readings(meters, (2, MIDNIGHT, 30))
-    done = export_month(meters, date(2026, 5, 1), ZONE, tmp_path / "out", now=NOW)
+    of_models(meters, tmp_path, {1800: 2})
+    # the register at midnight that ends the month is of this month, the one that began it is not
+    store_registers(meters, (1, 1, first, 1), (1, 1, MIDNIGHT, 2), (2, 3, MIDNIGHT, 7), (2, 1, MIDNIGHT + HALF_HOUR, 9))
+    store_registers(meters, (2, 3, MIDNIGHT, 8))
+    done = export_month(meters, date(2026, 5, 1), ZONE, tmp_path / "out", codes=CODES, now=NOW)
     assert [(each.name, each.rows) for each in done.files] == [
+        ("meters-2026-05.parquet", 10),
         ("readings-2026-05.parquet", 2),
         ("revisions-2026-05.parquet", 1),
-        ("meters-2026-05.parquet", 10),
+        ("registers-2026-05.parquet", 2),
+        ("register-revisions-2026-05.parquet", 1),
     ]
+    registers = parquet.read_table(tmp_path / "out" / "registers-2026-05.parquet").to_pylist()
+    assert [(each["meter"], each["code"], each["rate"], each["value"], each["time"]) for each in registers] == [
+        (1, "1-0:1.8.0", "", 2, datetime(2026, 5, 31, 17, tzinfo=UTC)),
+        (2, "1-0:1.8.2", "CD", 7, datetime(2026, 5, 31, 17, tzinfo=UTC)),
+    ]
+    (revised,) = parquet.read_table(tmp_path / "out" / "register-revisions-2026-05.parquet").to_pylist()
+    assert (revised["value"], revised["rate"]) == (8, "CD")
+    assert revised["known_at"] >= registers[1]["known_at"]
+    whose = parquet.read_table(tmp_path / "out" / "meters-2026-05.parquet").to_pylist()
+    assert (whose[1]["model"], json.loads(whose[1]["rates"])) == ("M1800", {"1-0:1.8.2": "CD"})
     table = parquet.read_table(tmp_path / "out" / "readings-2026-05.parquet")
     assert table.column("import_wh").to_pylist() == [2, 3]
     assert table.column("time").to_pylist()[1] == datetime(2026, 5, 31, 17, tzinfo=UTC)
@@ -276,15 +331,15 @@ def test_a_closed_month_is_exported_whole_with_its_revisions_and_proven_by_its_m
     (tmp_path / "out" / "meters-2026-05.parquet").unlink()
     (tmp_path / "out" / "readings-2026-05.parquet").write_bytes(b"other")
     assert verify_month(manifest) == [
-        "readings-2026-05.parquet has changed since it was written",
         "meters-2026-05.parquet is missing",
+        "readings-2026-05.parquet has changed since it was written",
     ]
     assert list((tmp_path / "out").glob("*.part")) == []
 
 
 def test_a_month_that_is_not_over_is_not_exported(meters: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2026-06 is not over"):
-        export_month(meters, date(2026, 6, 1), ZONE, tmp_path, now=NOW)
+        export_month(meters, date(2026, 6, 1), ZONE, tmp_path, codes=CODES, now=NOW)
 
 
 def test_only_old_recovered_gaps_are_forgotten(meters: str) -> None:
@@ -296,5 +351,6 @@ def test_only_old_recovered_gaps_are_forgotten(meters: str) -> None:
                 " VALUES (1, %s, %s, 1800, %s, 1, 1, now(), now())",
                 (end, end, state),
             )
-    assert forget_recovered_gaps(meters, 1800, lambda: NOW) == "1 recovered gaps forgotten"
-    assert forget_recovered_gaps(meters, 1800, lambda: NOW) == "0 recovered gaps forgotten"
+    told = "{} recovered gaps forgotten, 0 of intervals of another length"
+    assert forget_gaps(meters, 1800, lambda: NOW) == told.format(1)
+    assert forget_gaps(meters, 1800, lambda: NOW) == told.format(0)

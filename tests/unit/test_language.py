@@ -6,10 +6,12 @@ from pathlib import Path
 
 from scada.control.alarms import Priority
 from scada.hmi.language import VIETNAMESE, say
+from scada.hmi.registerlist import HEADINGS
 from scada.model.cause import Cause
 from scada.model.event import EventKind
 from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
+from scada.model.reading import ProfileStatus, RegisterKind
 from scada.model.rollup import Level
 from scada.services.endpoints import State
 
@@ -41,7 +43,9 @@ def test_every_state_quality_cause_and_kind_has_a_translation() -> None:
     words = [
         *(each.value for each in (*State, *PointKind, *Level, *EventKind)),
         *(f"{each} priority" for each in Priority),
-        *(each.name.lower() for each in (*Cause, *Quality)),
+        *(each.name.lower() for each in (*Cause, *Quality, *ProfileStatus)),
+        *(each.name.lower().replace("_", " ") for each in RegisterKind),
+        *HEADINGS,
     ]
     assert sorted(set(words) - VIETNAMESE.keys()) == []
 
