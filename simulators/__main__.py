@@ -198,10 +198,14 @@ def fleet(
     """The meters alone."""
 
     async def serve_modems() -> None:
-        if scenario or exchange_file is not None:
-            raise typer.BadParameter("meters with connections of their own know no scenario yet")
         fleet_of(load_province(folder), meters=meters, seed=seed, own_connections=True)
-        plan = ModemPlan(meters, seed, 0, meters, host, port, user, "", capture_period, "modem", str(folder))
+        if scenario:
+            load_scenario(scenario)
+        plan = ModemPlan(
+            meters, seed, 0, meters, host, port, user, "", capture_period, "modem", str(folder.resolve()), now_us(),
+            _absolute(Path(scenario)) if scenario.endswith(".toml") else scenario,
+            _absolute(truth_file), _absolute(exchange_file),
+        )  # fmt: skip
         stop = _stop_on_signals()
         cut = parts(plan, processes)
         await serve_own_connections(cut, _password(password_file), stop, ready_file, state_file, truth_file)
@@ -292,6 +296,11 @@ def _port_of(chosen: Station, modbus_port: int | None, opcua_port: int | None) -
     if any(each is not None for each in ports.values()):
         raise typer.BadParameter(f"{chosen.code} speaks {chosen.endpoint.protocol.value}")
     return chosen.endpoint.port if mine is None else mine
+
+
+def _absolute(file: Path | None) -> str:
+    """For processes that run in another folder; '' for none."""
+    return str(file.resolve()) if file is not None else ""
 
 
 def _password(password_file: Path | None) -> str:

@@ -75,6 +75,13 @@ class FleetAnswers:
         parts = [self._energy.readings(np.unique(rows), end, self._period_us) for end, rows in sorted(wanted.items())]
         return Answers(tuple(answers), np.concatenate([no_readings(), *parts]))
 
+    def sender_of(self, serial: int) -> int:
+        """Who speaks for a meter with its own modem, as in ``Reporting``; −1 for none of this fleet."""
+        stands = self._identities.find(serial)
+        if stands is None or stands.row < self._fleet.behind_concentrators:
+            return -1
+        return len(self._fleet.concentrators) + stands.row - self._fleet.behind_concentrators
+
     def _hears(self, stands: Installation, kind: RequestKind, now: int) -> bool:
         if not self._energy.energised(int(self._fleet.feeder[stands.row])) or now <= stands.since:
             return False
@@ -142,10 +149,11 @@ class Answering:
         topic, request = read_topic(question.topic), decode_request(question.payload)
         if topic is None or isinstance(request, Rejected) or not question.answer_topic:
             return []
-        if topic.concentrator != DIRECT:
-            concentrator = self._concentrators.get(topic.concentrator)
-            if concentrator is None or self._faults.is_dead(concentrator, now):
-                return []
+        sender = self._concentrators.get(topic.concentrator, -1)
+        if topic.concentrator == DIRECT and topic.serial is not None:
+            sender = self._answers.sender_of(topic.serial)
+        if sender < 0 or self._faults.is_dead(sender, now):
+            return []
         found = self._answers.answer(*request, acknowledged, now)
         if not found.answers:
             return []

@@ -118,12 +118,18 @@ class Identities:
         return None
 
     def truth(
-        self, capture_period_us: int, first_end: int, last_offered: IndexArray, last_acknowledged: IndexArray
+        self,
+        capture_period_us: int,
+        first_end: int,
+        last_offered: IndexArray,
+        last_acknowledged: IndexArray,
+        *,
+        places: Sequence[int],
     ) -> FleetTruth:
-        """What must be stored of each meter, exchanged ones by themselves. The last two: for each place."""
+        """What must be stored of each meter at some places, exchanged ones by themselves; arrays for every place."""
         changed = {row for each in self._exchanges for row in each.rows.tolist()}
-        rows = np.array([row for row in range(len(self._fleet)) if row not in changed], dtype=np.int64)
-        moved = [each for row in sorted(changed) for each in self.installations(row)]
+        moved = [each for row in places if row in changed for each in self.installations(row)]
+        rows = np.array([row for row in places if row not in changed], dtype=np.int64)
         at = np.array([each.row for each in moved], dtype=np.int64)
         until = np.array([each.until for each in moved], dtype=np.int64)
         since = np.array([max(each.since + capture_period_us, first_end) for each in moved], dtype=np.int64)

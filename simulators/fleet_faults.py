@@ -31,14 +31,18 @@ UNHARMED = Fate()
 
 
 class FleetFaults:
-    """A scenario for one fleet that starts at ``start`` (µs)."""
+    """A scenario for one fleet that starts at ``start`` (µs).
+
+    What befalls a ``count`` of concentrators befalls as many modems in a fleet that has no concentrators.
+    """
 
     def __init__(self, scenario: Sequence[FleetFault], fleet: Fleet, start: int) -> None:
         self._faults = tuple(enumerate(scenario))
         self._fleet = fleet
         self._start = start
+        senders = len(fleet.concentrators) or len(fleet)
         self._chosen = {
-            number: frozenset(_chosen(len(fleet.concentrators), each.count, fleet.seed, number))
+            number: frozenset(_chosen(senders, each.count, fleet.seed, number))
             for number, each in self._faults
             if each.count
         }
@@ -63,17 +67,17 @@ class FleetFaults:
                 delay_us += round(each.delay_s * 1e6 * self._chance(number + 1000, report))
         return Fate(copies, delay_us, corrupted)
 
-    def is_dead(self, concentrator: int, now: int) -> bool:
-        """True while a concentrator (index) neither hears nor speaks."""
-        return any(each.kind is FaultKind.DEAD and concentrator in self._chosen[n] for n, each in self._holding(now))
+    def is_dead(self, sender: int, now: int) -> bool:
+        """True while a sender neither hears nor speaks."""
+        return any(each.kind is FaultKind.DEAD and sender in self._chosen[n] for n, each in self._holding(now))
 
     def held_back(self) -> tuple[tuple[int, int], ...]:
-        """Concentrators that say nothing until a time: pairs of index and µs."""
+        """Senders that say nothing until a time: pairs of index and µs."""
         return tuple(
-            (concentrator, self._time(each.until_s))
+            (sender, self._time(each.until_s))
             for number, each in self._faults
             if each.kind is FaultKind.BACKLOG
-            for concentrator in sorted(self._chosen[number])
+            for sender in sorted(self._chosen[number])
         )
 
     def clock_off_us(self) -> IndexArray:

@@ -6,7 +6,7 @@ clock.
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from simulators.fleet_answers import Answering, FleetAnswers, Question
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_exchange import ExchangeRecord, Identities
 from simulators.fleet_faults import FleetFaults, near_rollover
-from simulators.fleet_messages import FleetMessages, Message
+from simulators.fleet_messages import FleetMessages, Message, Registers
 from simulators.fleet_passage import Passage
 from simulators.fleet_registers import BillingRegisters
-from simulators.fleet_reporting import Reporting, ReportingPlan
+from simulators.fleet_reporting import Notice, NoticeKind, Report, Reporting, ReportingPlan
 from simulators.fleet_scenario import FleetFault
 from simulators.meter_fleet import Fleet
 
@@ -37,7 +37,8 @@ class FleetLife:
         self.plan = plan
         self.energy = FleetEnergy(fleet, (*tamperings, *exchanges))
         self.reporting = Reporting(fleet, plan, links=links, start=start)
-        for sender, until in scenario.held_back():
+        self.held_back = dict(scenario.held_back())
+        for sender, until in self.held_back.items():
             self.reporting.hold_back(sender, until)
         self._identities = Identities(fleet, exchanges)
         self.messages = FleetMessages(fleet, self.energy, self.reporting, self._identities)
@@ -86,10 +87,46 @@ class FleetLife:
         _, acknowledged = self.reporting.last_ends()
         return self._answering.messages(question, acknowledged, now)
 
-    def truth(self) -> FleetTruth:
-        """What must have arrived."""
+    def reports(self, rooms: Mapping[int, int], now: int) -> Iterator[Message]:
+        """What senders report now, as far as their links have room, as a scenario lets it through.
+
+        Who sent one that vanishes believes it delivered.
+        """
+        reports = [report for link, room in rooms.items() for report in self.reporting.due(link, now, room)]
+        for report, message in zip(reports, self.messages.reports(reports), strict=True):
+            arriving = self.passage.let_through(report, message, now)
+            if arriving is None:
+                self.reporting.acknowledged(report)
+            yield from arriving or ()
+
+    def delayed(self, now: int, *, is_closing: bool) -> Iterator[Message]:
+        """What a scenario has held up until now; at the end, everything."""
+        while (held := self.passage.held()) is not None and (held[0] <= now or is_closing):
+            yield self.passage.take()
+
+    def sender_of(self, message: Message) -> int:
+        """Who speaks; −1 for answers, which go out where their question came in."""
+        content = message.content
+        if isinstance(content, Report):
+            return content.sender
+        if isinstance(content, Registers):
+            return self.reporting.sender_of(content.row)
+        if isinstance(content, Notice):
+            is_of_meter = content.kind is NoticeKind.EVENT
+            return self.reporting.sender_of(content.index) if is_of_meter else content.index
+        return -1
+
+    def serials(self, row: int) -> tuple[int, ...]:
+        """The meters that stand at a place one after the other."""
+        return tuple(each.serial for each in self._identities.installations(row))
+
+    def truth(self, rows: Sequence[int] | None = None) -> FleetTruth:
+        """What must have arrived, of the meters at some places or at all."""
         return self._identities.truth(
-            self.plan.capture_period_us, self.reporting.first_end, *self.reporting.last_ends()
+            self.plan.capture_period_us,
+            self.reporting.first_end,
+            *self.reporting.last_ends(),
+            places=range(len(self.fleet)) if rows is None else rows,
         )
 
     def exchanged(self, now: int) -> list[ExchangeRecord]:

@@ -167,9 +167,8 @@ class FleetPublisher:
         ready = [link for link in self._links if link.connected and now >= link.quiet_until]
         for link in ready:
             self._send_notices(link, now)
-        reports = [report for link in ready for report in self._reporting.due(link.number, now, link.room)]
-        for report, message in zip(reports, self._messages.reports(reports), strict=True):
-            self._send_report(report, message, now)
+        for message in self._life.reports({link.number: link.room for link in ready}, now):
+            self._publish(self._link_of(message), message)
         self._send_delayed(now)
         self._answer(now)
         for link in ready:
@@ -189,22 +188,14 @@ class FleetPublisher:
                 return
             self._publish(link, self._messages.notice(notice))
 
-    def _send_report(self, report: Report, message: Message, now: int) -> None:
-        """Send a report as the scenario lets it through; who sent one that vanishes believes it delivered."""
-        arriving = self._life.passage.let_through(report, message, now)
-        if arriving is None:
-            self._reporting.acknowledged(report)
-        for each in arriving or ():
-            self._publish(self._links[self._reporting.link_of(report.sender)], each)
-
     def _send_delayed(self, now: int) -> None:
-        """Send what a scenario has held up; at the end, everything."""
-        while (held := self._life.passage.held()) is not None and (held[0] <= now or self._drain_until is not None):
-            content = held[1].content
-            link = self._links[self._reporting.link_of(content.sender) if isinstance(content, Report) else 0]
-            if not link.connected:
-                return
-            self._publish(link, self._life.passage.take())
+        """Send what a scenario has held up, once all links are there; at the end, everything."""
+        if all(link.connected for link in self._links):
+            for message in self._life.delayed(now, is_closing=self._drain_until is not None):
+                self._publish(self._link_of(message), message)
+
+    def _link_of(self, message: Message) -> FleetLink:
+        return self._links[self._reporting.link_of(self._life.sender_of(message))]
 
     def _send_registers(self, link: FleetLink) -> None:
         """Registers go last: a bill waits until the morning."""

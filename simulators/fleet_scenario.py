@@ -32,7 +32,9 @@ class FaultKind(StrEnum):
     CORRUPTED = "corrupted"
     """Some bytes of a report are wrong."""
     DEAD = "dead"
-    """``count`` concentrators hear and pass on nothing; their meters count on, and remember."""
+    """``count`` concentrators hear and pass on nothing; their meters count on, and remember.
+
+    In a fleet without concentrators ``count`` modems, here and for a backlog."""
     BACKLOG = "backlog"
     """``count`` concentrators collect, and deliver everything at once when the time is over."""
     CLOCK_OFF = "clock_off"

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from typing import Self
 
 from scada.config import SOURCE_ROOT
 from simulators.own_modems import PASSWORD_VARIABLE, TELL_S, ModemPlan, ModemState
+from simulators.registry_file import join_truths
 from simulators.state_file import write_json
 
 MOST_IN_A_PROCESS = 9_000
@@ -29,9 +30,15 @@ def parts(plan: ModemPlan, processes: int) -> list[ModemPlan]:
     """The plan cut for ``processes`` processes, each with its own source address; more when they would be too large."""
     processes = max(processes, -(-plan.meters // MOST_IN_A_PROCESS))
     bounds = [plan.meters * number // processes for number in range(processes + 1)]
-    common = asdict(plan)
     return [
-        ModemPlan(**{**common, "first": first, "after": after, "source": f"127.0.0.{2 + number}"})
+        replace(
+            plan,
+            first=first,
+            after=after,
+            source=f"127.0.0.{2 + number}",
+            truth_file=f"{plan.truth_file}.{number}" if plan.truth_file else "",
+            exchange_file="" if number else plan.exchange_file,
+        )
         for number, (first, after) in enumerate(pairwise(bounds))
     ]
 
@@ -103,7 +110,8 @@ async def serve_own_connections(
 ) -> None:
     """Report until ``stop`` is set, then deliver what is owed. Ready once every modem is connected.
 
-    state_file: ``ModemState`` every second · truth_file: ``readings`` that must be in the historian, at the end.
+    state_file: ``ModemState`` every second · truth_file: what must be in the historian, at the end, put together from
+    what the processes wrote into the files of their plans.
     """
     async with OwnConnections(plans, password) as crowd:
         is_ready = ready_file is None
@@ -120,7 +128,7 @@ async def serve_own_connections(
         if state_file is not None:
             write_json(state_file, asdict(last))
         if truth_file is not None:
-            write_json(truth_file, {"readings": last.acknowledged, "meters": plans[0].meters})
+            await asyncio.to_thread(join_truths, [Path(each.truth_file) for each in plans], truth_file)
 
 
 async def _listen(started: _Process) -> None:

@@ -1,51 +1,40 @@
-"""One process of meters that each hold their own MQTT connection: thousands of sockets, one poll, one thread.
+"""One process of meters that each hold their own MQTT connection.
 
-Knows sockets, when a modem connects (with jitter: all at once overflow the broker's listen queue) and what becomes of
-its connection. Who reports what is ``simulators.fleet_reporting``, as for shared connections; a meter whose modem is
-not connected is held back. These modems hear no requests.
+Joins the life of a fleet (``simulators.fleet_life``, the same as behind shared connections: reports, events, billing
+registers, answers, and what a scenario does to them) to the modems' connections (``simulators.modem_links``). Every
+process knows the whole fleet and lets its own meters speak; one whose modem is not connected is held back.
 
-Started by ``simulators.own_connections``: the plan is the only argument, as JSON. Tells a JSON line a second; a line on
-standard input has it offer nothing new, deliver what it owes, tell a last line and end.
+Started by ``simulators.own_connections``: the plan is the only argument, as JSON. Tells a JSON line a second; when
+standard input ends it offers nothing new, delivers what it owes, tells a last line and ends.
 """
 
-import errno
 import json
 import os
-import random
 import select
-import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from meters.topic import DIRECT, Subject, talk_topic
 from scada.clock import now_us
 from scada.stationfile import load_province
-from simulators.fleet_energy import FleetEnergy
-from simulators.fleet_messages import FleetMessages
-from simulators.fleet_reporting import Report, Reporting, ReportingPlan
-from simulators.meter_fleet import Fleet, feeders_of, make_fleet
-from simulators.mqtt_packets import (
-    CONNACK,
-    NO_MATCHING_SUBSCRIBERS,
-    PINGREQ,
-    PUBACK,
-    SUCCESS,
-    Login,
-    connack_reason,
-    connect_packet,
-    packets_in,
-    puback_of,
-    publish_packet,
-)
+from simulators.fleet_answers import Question
+from simulators.fleet_life import FleetLife
+from simulators.fleet_messages import Message, Registers
+from simulators.fleet_reporting import Report, ReportingPlan
+from simulators.fleet_scenario import load_scenario
+from simulators.meter_fleet import feeders_of, make_fleet
+from simulators.modem_links import UNHEARD_PAUSE_S, Modem, ModemLinks
+from simulators.mqtt_packets import Login
+from simulators.registry_file import write_exchanges, write_truth
 
 NEVER = 4_102_444_800_000_000
 """2100-01-01: until then a meter whose modem is not connected is held back."""
 
 PASSWORD_VARIABLE = "SCADA_FIELD_PASSWORD"
-CONNECTS_PER_S = 600
-KEEPALIVE_S = 120
-UNHEARD_PAUSE_US = 1_000_000
 LOOK_S = 0.05
 TELL_S = 1.0
 RESEND_US = 60_000_000
@@ -54,7 +43,11 @@ WINDOW_SHARE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class ModemPlan:
-    """Meters ``first`` to ``after`` − 1 of a fleet, speaking from the loopback address ``source``."""
+    """Meters ``first`` to ``after`` − 1 of a fleet, speaking from the loopback address ``source``.
+
+    start: of the fleet, µs; the same for all its processes · scenario: as in ``simulators.fleet_scenario`` ·
+    truth_file, exchange_file: of this part, as in ``simulators.registry_file``; '' for none, as of a scenario.
+    """
 
     meters: int
     seed: int
@@ -67,171 +60,165 @@ class ModemPlan:
     capture_period_s: int
     client_id: str
     stations: str
+    start: int
+    scenario: str = ""
+    truth_file: str = ""
+    exchange_file: str = ""
     drain_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModemState:
-    """Figures of a process: readings are counted once, ``losses`` are connections lost, ``unheard`` found nobody."""
+    """Figures of a process: readings are counted once, ``losses`` are connections lost, ``unheard`` found nobody.
+
+    ``resent`` counts repetitions, ``reports_lost`` what a scenario swallowed; the others are messages.
+    """
 
     connected: int = 0
     offered: int = 0
     acknowledged: int = 0
     losses: int = 0
     unheard: int = 0
+    resent: int = 0
+    reports_lost: int = 0
+    requests_answered: int = 0
+    registers_acknowledged: int = 0
     last: bool = False
-
-
-@dataclass(slots=True)
-class _Modem:
-    meter: int
-    connect_at: float
-    link: socket.socket | None = None
-    connected: bool = False
-    received: bytes = b""
-    spoke_at: float = 0.0
-    packet_id: int = 0
-    outstanding: dict[int, Report] = field(default_factory=dict)
 
 
 class Modems:
     """The meters of one process. Not safe for several threads."""
 
-    def __init__(self, plan: ModemPlan, fleet: Fleet, password: str, start: int) -> None:
-        period_us = plan.capture_period_s * 1_000_000
-        self._plan = plan
-        self._login = Login(plan.host, plan.port, plan.username, password)
-        self._reporting = Reporting(
-            fleet, ReportingPlan(period_us, int(period_us * WINDOW_SHARE), RESEND_US), links=1, start=start
-        )
+    def __init__(self, plan: ModemPlan, life: FleetLife, password: str) -> None:
+        self._life = life
+        self._reporting = life.reporting
         for sender in range(self._reporting.senders):
             self._reporting.hold_back(sender, NEVER)
-        self._messages = FleetMessages(fleet, FleetEnergy(fleet), self._reporting)
-        now = time.monotonic()
-        self._modems = {
-            meter: _Modem(meter, now + (meter - plan.first) / CONNECTS_PER_S) for meter in range(plan.first, plan.after)
-        }
-        self._by_descriptor: dict[int, _Modem] = {}
-        self._poll = select.epoll()
-        self._losses = self._unheard = 0
+        topics = {meter: _topics(life, meter) for meter in range(plan.first, plan.after)}
+        login = Login(plan.host, plan.port, plan.username, password)
+        self._links = ModemLinks(topics, login, plan.source, plan.client_id, self)
+        self._modems = self._links.modems
+        self._questions: deque[tuple[Modem, Question]] = deque()
+        self._is_closing = False
+        self._losses = self._unheard = self._answered = self._registers = 0
 
     def serve(self, wait_s: float) -> None:
         """Read and connect what is ready."""
-        for descriptor, events in self._poll.poll(wait_s, 4000):
-            modem = self._by_descriptor.get(descriptor)
-            if modem is not None:
-                self._serve(modem, events)
+        self._links.serve(wait_s)
 
     def look(self, now: int) -> None:
-        """Begin what is due: connections, reports, and a word of those that have long said nothing."""
-        moment = time.monotonic()
-        for modem in self._modems.values():
-            if modem.link is None and moment >= modem.connect_at:
-                self._begin(modem)
-            elif modem.connected and moment > modem.spoke_at + KEEPALIVE_S / 2:
-                self._send(modem, PINGREQ)
-        self._reporting.pass_time(now)
-        reports = self._reporting.due(0, now, len(self._modems))
-        for report, message in zip(reports, self._messages.reports(reports), strict=True):
-            modem = self._modems[report.sender]
-            modem.packet_id = modem.packet_id % 65_535 + 1
-            modem.outstanding[modem.packet_id] = report
-            self._send(modem, publish_packet(message.topic, message.payload, modem.packet_id))
+        """Let happen what is due, and have said what there is to say."""
+        self._links.look()
+        self._life.pass_time(now, is_closing=self._is_closing)
+        while (notice := self._reporting.next_notice(0, now)) is not None:
+            self._say(self._life.messages.notice(notice))
+        for message in self._life.reports({0: len(self._modems)}, now):
+            self._say(message)
+        for message in self._life.delayed(now, is_closing=self._is_closing):
+            self._say(message)
+        while self._questions:
+            self._answer(*self._questions.popleft(), now)
+        due = self._life.registers.take(0, len(self._modems))
+        for message in self._life.messages.registers([each for each in due if each.row in self._modems]):
+            self._say(message)
 
     def close(self) -> None:
         """Offer nothing new from now on."""
         self._reporting.close()
+        self._is_closing = True
 
     def leave(self) -> None:
         """End all connections."""
-        for modem in self._modems.values():
-            if modem.link is not None:
-                modem.link.close()
-        self._poll.close()
+        self._links.leave()
 
     @property
     def owed(self) -> bool:
-        """True while a meter has something undelivered, or is on its way back to the broker with it."""
-        return self._reporting.owed
+        """True while something is undelivered, or its meter is on its way back to the broker with it."""
+        under_way = any(each.outstanding or each.waiting for each in self._modems.values())
+        return under_way or self._reporting.owed or self._life.passage.held() is not None
 
     def state(self, *, last: bool = False) -> ModemState:
         """The figures of this moment."""
         reporting = self._reporting
-        connected = sum(modem.connected for modem in self._modems.values())
-        offered, taken = reporting.readings_offered, reporting.readings_acknowledged
-        return ModemState(connected, offered, taken, self._losses, self._unheard, last)
+        return ModemState(
+            connected=sum(modem.connected for modem in self._modems.values()),
+            offered=reporting.readings_offered,
+            acknowledged=reporting.readings_acknowledged,
+            losses=self._losses,
+            unheard=self._unheard,
+            resent=reporting.readings_resent,
+            reports_lost=self._life.passage.lost,
+            requests_answered=self._answered,
+            registers_acknowledged=self._registers,
+            last=last,
+        )
 
-    def _begin(self, modem: _Modem) -> None:
-        link = socket.socket()
-        link.setblocking(False)  # noqa: FBT003  # the library's own
-        link.bind((self._plan.source, 0))
-        if link.connect_ex((self._login.host, self._login.port)) not in (0, errno.EINPROGRESS):
-            link.close()
-            self._again(modem)
-            return
-        modem.link, modem.received = link, b""
-        self._by_descriptor[link.fileno()] = modem
-        self._poll.register(link.fileno(), select.EPOLLOUT)
+    def _say(self, message: Message) -> None:
+        """What meters of other processes have to say is said there."""
+        modem = self._modems.get(self._life.sender_of(message))
+        if modem is not None:
+            self._links.say(modem, message)
 
-    def _serve(self, modem: _Modem, events: int) -> None:
-        assert modem.link is not None
-        if events & select.EPOLLOUT:
-            self._poll.modify(modem.link.fileno(), select.EPOLLIN)
-            self._send(modem, connect_packet(f"{self._plan.client_id}-{modem.meter}", self._login, KEEPALIVE_S))
-            return
-        try:
-            received = modem.link.recv(4096)
-        except OSError:
-            received = b""
-        if not received:
-            self._lose(modem)
-            return
-        packets, modem.received = packets_in(modem.received + received)
-        for kind, body in packets:
-            if kind == CONNACK and connack_reason(body) == SUCCESS:
-                modem.connected = True
-                self._reporting.hold_back(modem.meter, 0)
-            elif kind == PUBACK:
-                self._settle(modem, *puback_of(body))
+    def _answer(self, modem: Modem, question: Question, now: int) -> None:
+        said = self._life.answers(question, now)
+        self._answered += bool(said)
+        for message in said:
+            self._links.say(modem, message)
 
-    def _settle(self, modem: _Modem, packet_id: int, reason: int) -> None:
-        report = modem.outstanding.pop(packet_id, None)
-        if report is None:
-            return
-        if reason == SUCCESS:
-            self._reporting.acknowledged(report)
-            return
-        self._unheard += 1
-        self._reporting.refused(report)
-        if reason == NO_MATCHING_SUBSCRIBERS:
-            self._reporting.hold_back(modem.meter, now_us() + UNHEARD_PAUSE_US)
+    # -- what happens to the modems
 
-    def _send(self, modem: _Modem, packet: bytes) -> None:
-        if modem.link is None:
-            return
-        modem.spoke_at = time.monotonic()
-        try:
-            modem.link.sendall(packet)
-        except OSError:
-            self._lose(modem)
+    def modem_up(self, modem: Modem) -> None:
+        """It may speak, unless a scenario holds it back."""
+        self._reporting.hold_back(modem.meter, self._life.held_back.get(modem.meter, 0))
 
-    def _lose(self, modem: _Modem) -> None:
-        """The connection is gone: what was said lately is due again once it is back."""
-        assert modem.link is not None
-        self._losses += modem.connected
-        del self._by_descriptor[modem.link.fileno()]
-        modem.link.close()
-        modem.link, modem.connected = None, False
-        modem.outstanding.clear()
+    def modem_down(self, modem: Modem, lost: Sequence[Message]) -> None:
+        """What was said lately is due again once it is back."""
+        self._losses += 1
+        modem.waiting.extend(each for each in lost if not isinstance(each.content, Report))
         self._reporting.sender_lost(modem.meter)
         self._reporting.hold_back(modem.meter, NEVER)
-        self._again(modem)
 
-    def _again(self, modem: _Modem) -> None:
-        modem.connect_at = time.monotonic() + 0.5 + random.random() * len(self._modems) / CONNECTS_PER_S
+    def asked(self, modem: Modem, question: Question) -> None:
+        """Answered at the next look."""
+        self._questions.append((modem, question))
+
+    def settled(self, modem: Modem, message: Message, *, heard: bool) -> None:
+        """What nobody heard is said again."""
+        content = message.content
+        if heard:
+            self._registers += isinstance(content, Registers)
+            if isinstance(content, Report):
+                self._reporting.acknowledged(content)
+            return
+        self._unheard += 1
+        if isinstance(content, Report):
+            self._reporting.refused(content)
+            held = self._life.held_back.get(modem.meter, 0)
+            self._reporting.hold_back(modem.meter, max(held, now_us() + round(UNHEARD_PAUSE_S * 1e6)))
+        else:
+            modem.waiting.appendleft(message)
 
 
-def run(modems: Modems, plan: ModemPlan) -> None:
+def _topics(life: FleetLife, meter: int) -> tuple[str, ...]:
+    """Where the meters are asked that stand at a place one after the other."""
+    unit = life.fleet.unit(meter)
+    return tuple(talk_topic(unit, DIRECT, serial, Subject.REQUEST) for serial in life.serials(meter))
+
+
+def make_life(plan: ModemPlan) -> FleetLife:
+    """The fleet that all processes of a plan share. Raises ConfigurationError for a bad scenario."""
+    feeders = feeders_of(load_province(Path(plan.stations)))
+    period_us = plan.capture_period_s * 1_000_000
+    return FleetLife(
+        make_fleet(feeders, meters=plan.meters, seed=plan.seed, direct_share=1.0),
+        ReportingPlan(period_us, int(period_us * WINDOW_SHARE), RESEND_US),
+        load_scenario(plan.scenario).fault if plan.scenario else (),
+        links=1,
+        start=plan.start,
+    )
+
+
+def run(modems: Modems, plan: ModemPlan, life: FleetLife) -> None:
     """Report until told to stop, then deliver what is owed within ``drain_s``; a line a second meanwhile."""
     commands = select.poll()
     commands.register(sys.stdin, select.POLLIN | select.POLLHUP)
@@ -245,11 +232,14 @@ def run(modems: Modems, plan: ModemPlan) -> None:
             looked_at = moment
         if moment >= told_at + TELL_S:
             _tell(modems.state())
+            _tell_exchanges(plan, life)
             told_at = moment
         if leave_at is None and commands.poll(0):
             modems.close()
             leave_at = moment + plan.drain_s
     modems.leave()
+    if plan.truth_file:
+        write_truth(life.truth(range(plan.first, plan.after)), Path(plan.truth_file))
     _tell(modems.state(last=True))
 
 
@@ -258,13 +248,16 @@ def _tell(state: ModemState) -> None:
     sys.stdout.flush()
 
 
+def _tell_exchanges(plan: ModemPlan, life: FleetLife) -> None:
+    if plan.exchange_file and (exchanged := life.exchanged(now_us())):
+        write_exchanges(life.fleet, exchanged, Path(plan.exchange_file))
+
+
 def main() -> None:
     """The plan is the only argument; the broker's password is in the environment."""
     plan = ModemPlan(**json.loads(sys.argv[1]))
-    fleet = make_fleet(
-        feeders_of(load_province(Path(plan.stations))), meters=plan.meters, seed=plan.seed, direct_share=1.0
-    )
-    run(Modems(plan, fleet, os.environ.get(PASSWORD_VARIABLE, ""), now_us()), plan)
+    life = make_life(plan)
+    run(Modems(plan, life, os.environ.get(PASSWORD_VARIABLE, "")), plan, life)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from simulators.fleet_energy import FIRST_DAY
 from simulators.fleet_exchange import ExchangeRecord
 from simulators.load_shapes import UTC_OFFSET_US
 from simulators.meter_fleet import CLASSES, Fleet, IndexArray
+from simulators.state_file import write_json
 
 REGISTRY_COLUMNS = (
     "serial",
@@ -84,6 +85,31 @@ def write_truth(truth: FleetTruth, path: Path) -> int:
     """
     _write(path, TRUTH_COLUMNS, _truth_rows(truth))
     return int(truth.readings.sum())
+
+
+def join_truths(parts: Sequence[Path], path: Path) -> None:
+    """Put parts of a truth together, which are gone then: in sum in ``path`` (JSON), meter by meter beside it (CSV).
+
+    readings: how many · first_end, last_end: the first and last interval ends among them, µs UTC · meters: with some.
+    """
+    rows: list[tuple[str, ...]] = []
+    for part in parts:
+        with part.open(encoding="utf-8", newline="") as file:
+            rows += [tuple(row) for row in csv.reader(file)][1:]
+        part.unlink()
+    _write(path.with_suffix(".csv"), TRUTH_COLUMNS, iter(rows))
+    stored = [(datetime.fromisoformat(first), datetime.fromisoformat(last)) for _, first, last, n in rows if int(n)]
+    told = {
+        "readings": sum(int(readings) for *_, readings in rows),
+        "first_end": min((_us(first) for first, _ in stored), default=0),
+        "last_end": max((_us(last) for _, last in stored), default=0),
+        "meters": len(stored),
+    }
+    write_json(path, told)
+
+
+def _us(moment: datetime) -> int:
+    return round(moment.timestamp()) * 1_000_000
 
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> int:

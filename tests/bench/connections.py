@@ -1,30 +1,35 @@
 """As many live MQTT connections as one broker process may open: held, then a broker that dies and comes back.
 
-Each meter holds its own connection, in several processes and from several loopback addresses, and reports once a
-minute. After the hold the broker is killed and started again; how long until all are back, and is every reading there?
-The broker saves every five seconds, so meters say their last reading again after reconnecting, as ours do.
+The simulated fleet of the product: each meter holds its own connection, in several processes and from several loopback
+addresses, reports once a minute and hears requests. After the hold the broker is killed and started again; how long
+until all are back, and is every reading there that the broker has acknowledged? The broker saves every five seconds, so
+meters say again what they said in the last minute.
 
 SECONDS is the length of the hold, 300 in full, and below 60 the number of connections shrinks with it.
 """
 
 import asyncio
-import json
-import os
+import csv
 import signal
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
 
 from historian.registry import import_meters
 from scada.clock import now_us
 from scada.config import SOURCE_ROOT
 from scada.services import supervisor
 from scada.services.endpoints import Role
-from tests.bench import _fleet as fleet
+from scada.stationfile import load_province
+from simulators.fleet_run import fleet_of
+from simulators.own_connections import OwnConnections, parts
+from simulators.own_modems import ModemPlan
+from simulators.registry_file import join_truths, write_registry
 from tests.bench._collector import collector
 from tests.bench._house import House, private_services
-from tests.bench._publisher import PASSWORD_VARIABLE
 from tests.bench.result import Result, say
 
 SECONDS = 300.0
@@ -32,35 +37,7 @@ CONNECTIONS = 18_000
 """Of the 20,000 descriptors a process may open on this kind of machine."""
 PROCESSES = 3
 UP_WITHIN_S = 180.0
-
-
-class Crowd:
-    """One process of modems; its newest word is in ``state``."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.state: Mapping[str, int] = {}
-        self._listening = asyncio.create_task(self._listen(), name="modems")
-
-    async def _listen(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self.state = json.loads(line)
-
-    async def leave(self) -> Mapping[str, int]:
-        """Have it make no more readings and wait until all are acknowledged; its last word."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"stop\n")
-        await self._process.stdin.drain()
-        await asyncio.wait_for(self._listening, 90)
-        return self.state
-
-    async def end(self) -> None:
-        """End the process, whatever it does."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        await asyncio.gather(self._listening, return_exceptions=True)
+STATIONS = SOURCE_ROOT / "substations"
 
 
 async def run(seconds: float | None) -> Result:
@@ -69,89 +46,67 @@ async def run(seconds: float | None) -> Result:
     count = CONNECTIONS if span >= 60 else max(300, int(CONNECTIONS * span / 60))
     result = Result("connections")
     with private_services() as house:
-        registry = house.folder / "meters.csv"
-        fleet.write_registry(registry, count)
+        registry, truth = house.folder / "meters.csv", house.folder / "truth.json"
+        write_registry(fleet_of(load_province(STATIONS), meters=count, seed=1, own_connections=True), registry)
         import_meters(house.dsn, registry)
         with collector(house) as head_end:
             empty_kib = house.broker().memory_info().rss / 1024
-            async with AsyncExitStack() as stack:
-                crowds = await _crowds(stack, house, count)
-                took = await _all_connected(crowds, count)
+            plans = parts(_plan(house, count, truth), PROCESSES)
+            async with OwnConnections(plans, house.credential(Role.FIELD).password) as crowd:
+                took = await _until(lambda: crowd.state.connected == count, crowd)
                 say(f"{count:,} connections after {took:.1f} s")
                 full_kib = house.broker().memory_info().rss / 1024
                 await asyncio.sleep(span)
-                held = _sum(crowds, "connected")
-                back_s = await _reconnect_storm(house, crowds, count)
+                held = crowd.state.connected
+                back_s = await _reconnect_storm(house, crowd, count)
                 say(f"all back after {back_s:.1f} s")
-                last = [await crowd.leave() for crowd in crowds]
-            made = sum(state["made"] for state in last)
-            unacknowledged = sum(state["unacknowledged"] for state in last)
-            await asyncio.to_thread(_until_quiet, house, made)
-            rows = house.number("SELECT count(*) FROM reading")
+                last = await crowd.finish()
+            join_truths([Path(each.truth_file) for each in plans], truth)
+            await asyncio.to_thread(_until_quiet, house, last.acknowledged)
+            owed, stored = _owed(truth), _stored(house)
             duplicates = int(head_end.readings()["duplicate"])
-    result.lost = max(0, made - unacknowledged - rows)
-    result.duplicated = max(0, rows - made)
+    result.lost = sum(max(0, readings - stored.get(serial, 0)) for serial, readings in owed.items())
+    result.duplicated = max(0, sum(stored.values()) - last.offered)
     result.figures = {
         "connections_held": held,
         "connect_s": took,
         "held_s": span,
         "broker_kb_per_connection": (full_kib - empty_kib) / count,
         "all_back_s": back_s,
-        "readings_made": made,
-        "readings_stored": rows,
+        "readings_made": last.offered,
+        "readings_stored": sum(stored.values()),
         "readings_said_again": duplicates,
-        "refusals": sum(state["refusals"] for state in last),
+        "refusals": last.unheard,
     }
     return result
 
 
-async def _crowds(stack: AsyncExitStack, house: House, count: int) -> list[Crowd]:
-    credential = house.credential(Role.FIELD)
-    crowds = []
-    for number in range(PROCESSES):
-        first, after = count * number // PROCESSES, count * (number + 1) // PROCESSES
-        plan = {
-            "host": house.endpoints.mqtt_host,
-            "port": house.endpoints.mqtt_port,
-            "username": credential.username,
-            "source": f"127.0.0.{2 + number}",
-            "first": first + 1,
-            "count": after - first,
-            "start": fleet.midnight(now_us(), 30),
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench._modems", json.dumps(plan),
-            cwd=SOURCE_ROOT, env={**os.environ, PASSWORD_VARIABLE: credential.password},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        crowd = Crowd(process)
-        stack.push_async_callback(crowd.end)
-        crowds.append(crowd)
-    return crowds
+def _plan(house: House, count: int, truth: Path) -> ModemPlan:
+    endpoints, user = house.endpoints, house.credential(Role.FIELD).username
+    address = (endpoints.mqtt_host, endpoints.mqtt_port, user, "")
+    plan = ModemPlan(count, 1, 0, count, *address, 60, "modem", str(STATIONS), now_us())
+    return replace(plan, truth_file=str(truth))
 
 
-async def _all_connected(crowds: Sequence[Crowd], count: int) -> float:
-    """Seconds until every modem is connected. Raises TimeoutError."""
+async def _until(condition: Callable[[], bool], crowd: OwnConnections) -> float:
+    """Seconds until a condition holds. Raises TimeoutError."""
     begun = time.monotonic()
     for _ in range(int(UP_WITHIN_S * 10)):
-        if _sum(crowds, "connected") == count:
+        if condition():
             return time.monotonic() - begun
         await asyncio.sleep(0.1)
-    raise TimeoutError(f"{_sum(crowds, 'connected')} of {count} connected after {UP_WITHIN_S:.0f} s")
+    raise TimeoutError(f"{crowd.state.connected} are connected after {UP_WITHIN_S:.0f} s")
 
 
-async def _reconnect_storm(house: House, crowds: Sequence[Crowd], count: int) -> float:
+async def _reconnect_storm(house: House, crowd: OwnConnections, count: int) -> float:
     """Kill the broker and start it again; seconds from its death until all are back."""
-    before = _sum(crowds, "losses")
+    lost = crowd.state.losses + count
     begun = time.monotonic()
     house.broker().send_signal(signal.SIGKILL)
     await asyncio.sleep(0.5)
     supervisor.ensure(house.config)
-    for _ in range(int(UP_WITHIN_S * 10)):
-        if _sum(crowds, "losses") >= before + count and _sum(crowds, "connected") == count:
-            return time.monotonic() - begun
-        await asyncio.sleep(0.1)
-    raise TimeoutError(f"{_sum(crowds, 'connected')} of {count} are back after {UP_WITHIN_S:.0f} s")
+    await _until(lambda: crowd.state.losses >= lost and crowd.state.connected == count, crowd)
+    return time.monotonic() - begun
 
 
 def _until_quiet(house: House, expected: int) -> None:
@@ -164,5 +119,14 @@ def _until_quiet(house: House, expected: int) -> None:
         time.sleep(0.2)
 
 
-def _sum(crowds: Sequence[Crowd], name: str) -> int:
-    return sum(crowd.state.get(name, 0) for crowd in crowds)
+def _owed(truth: Path) -> Mapping[int, int]:
+    """How many readings of each meter the broker has acknowledged."""
+    with truth.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        return {int(row["serial"]): int(row["readings"]) for row in csv.DictReader(file)}
+
+
+def _stored(house: House) -> Mapping[int, int]:
+    """How many readings of each meter are stored."""
+    with psycopg.connect(house.dsn) as connection:
+        rows = connection.execute("SELECT serial, count(*) FROM reading r JOIN meter m ON m.id = r.meter GROUP BY 1")
+        return dict(rows.fetchall())

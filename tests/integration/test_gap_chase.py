@@ -1,9 +1,13 @@
 """Gaps on real servers: 2 % lost, 1 % repeated, three dead concentrators: explained while it lasts, then complete."""
 
+import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -19,20 +23,25 @@ from meters.connection import Broker
 from meters.headend import HeadEnd
 from meters.requestqueue import Priority
 from scada.clock import now_us
-from scada.config import HeadEndConfig
+from scada.config import SOURCE_ROOT, HeadEndConfig
 from scada.metertalk import MeterTalk
 from scada.model.gap import GapCause, GapState
 from scada.model.station import CustomerShares
 from scada.services.endpoints import Endpoints, Role
+from scada.stationfile import load_province
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_mqtt import FleetPublisher
+from simulators.fleet_run import fleet_of
 from simulators.fleet_scenario import FaultKind, FleetFault
 from simulators.meter_fleet import FeederShare, Fleet, make_fleet
-from simulators.registry_file import write_exchanges, write_registry
+from simulators.own_connections import OwnConnections, parts
+from simulators.own_modems import ModemPlan
+from simulators.registry_file import join_truths, write_exchanges, write_registry
 
 pytestmark = pytest.mark.integration
 
 METERS = 1080
+MODEMS = 60
 PERIOD_S = 2
 PERIOD = PERIOD_S * 1_000_000
 DEAD_S = 9.0
@@ -136,6 +145,94 @@ def test_every_missing_interval_is_explained_and_after_recovery_stored_is_expect
     assert sum(each.meters for each in silent) >= 3 * 180
     assert field.stats().reports_lost > 0
     assert head_end.stats().requester.answers_unread == 0
+
+
+@pytest.fixture
+def modems(endpoints: Endpoints, database: str, tmp_path: Path) -> Callable[[str], OwnConnections]:
+    """Sixty registered meters with connections of their own, in two processes, under a scenario."""
+    stations = SOURCE_ROOT / "substations"
+    made = fleet_of(load_province(stations), meters=MODEMS, seed=5, own_connections=True)
+    write_registry(made, tmp_path / "meters.csv")
+    assert import_meters(database, tmp_path / "meters.csv").faults == ()
+    credential = endpoints.mqtt_credentials[Role.FIELD]
+    address = (endpoints.mqtt_host, endpoints.mqtt_port, credential.username, "")
+
+    def started(scenario: str) -> OwnConnections:
+        file = tmp_path / "scenario.toml"
+        file.write_text(scenario, encoding="utf-8")
+        plan = ModemPlan(MODEMS, 5, 0, MODEMS, *address, PERIOD_S, "own-modem", str(stations), now_us(), str(file))
+        plan = replace(plan, truth_file=str(tmp_path / "truth"), drain_s=5.0)
+        return OwnConnections(parts(plan, 2), credential.password)
+
+    return started
+
+
+async def test_meters_with_own_connections_lose_repeat_and_fall_silent_and_their_gaps_are_filled(
+    modems: Callable[[str], OwnConnections], head_end: MeterTalk, database: str, tmp_path: Path
+) -> None:
+    scenario = (
+        '[[fault]]\nkind = "lost"\nshare = 0.1\n[[fault]]\nkind = "duplicated"\nshare = 0.1\n'
+        f'[[fault]]\nkind = "dead"\ncount = 3\nuntil_s = {DEAD_S}\n'
+    )
+    async with modems(scenario) as crowd:
+        with GapStore(database, period_s=PERIOD_S) as ledger:
+
+            def dead() -> int:
+                return len({int(g["meter"]) for g in ledger.open_gaps() if g["last"] - g["first"] >= PERIOD})
+
+            await asyncio.to_thread(until, lambda: dead() >= 3, "the dead are noticed")
+            last = now_us() // PERIOD * PERIOD
+            await asyncio.to_thread(until, lambda: (ledger.watch() or NEVER).until >= last, "all so far is looked at")
+            await asyncio.to_thread(
+                until, lambda: not [g for g in ledger.open_gaps() if g["first"] <= last], "nothing so far is missing"
+            )
+        told = await crowd.finish()
+    join_truths([tmp_path / "truth.0", tmp_path / "truth.1"], tmp_path / "truth.json")
+    first_end = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))["first_end"]
+    stored = "SELECT count(*) FROM reading WHERE time <= to_timestamp(%s)"
+    assert count(database, stored, last / 1e6) == MODEMS * ((last - first_end) // PERIOD + 1)
+    assert told.reports_lost > 3
+    assert count(database, "SELECT coalesce(sum(duplicate), 0) FROM ingest_account WHERE kind = 'reading'") > 0
+    assert head_end.stats().requester.answers_unread == 0
+
+
+async def test_meters_with_own_connections_answer_what_they_are_asked(
+    modems: Callable[[str], OwnConnections], head_end: MeterTalk, database: str
+) -> None:
+    async with modems('[[fault]]\nkind = "clock_off"\nshare = 1.0\nseconds = 12\n') as crowd:
+        await asyncio.to_thread(until, lambda: crowd.state.connected == MODEMS, "all are connected")
+        serial = count(database, "SELECT min(serial) FROM meter")
+        answers = [
+            await asyncio.to_thread(answer_of, database, kind, serial)
+            for kind in ("disconnect", "read", "reconnect", "clock", "clock", "events")
+        ]
+        told = await crowd.finish()
+    assert [answer["state"] for answer in answers[:3]] == ["DISCONNECTED", "DISCONNECTED", "CONNECTED"]
+    assert sorted(answers[1]["registers"]) == ["1-0:1.8.0", "1-0:2.8.0", "1-0:3.8.0"]
+    assert [answer.get("clock_off_s", 0.0) for answer in answers[3:5]] == [12.0, 0.0]
+    assert answers[5].get("events", []) == []
+    assert told.requests_answered == 6
+    assert head_end.stats().requester.answers_unread == 0
+
+
+def answer_of(database: str, kind: str, serial: int) -> dict[str, Any]:
+    """Ask one meter, and wait until it has answered."""
+    now = now_us()
+    with MeterRequests(database) as desk:
+        asked = desk.enter(
+            kind,
+            [serial],
+            priority=Priority.ON_DEMAND,
+            requested_by="test",
+            expires_at=now + 20_000_000,
+            parameters={"first": now - 10**12, "last": now} if kind == "events" else {},
+        )
+        number = asked[serial]
+        assert number is not None
+        until(lambda: bool(desk.endings([number])[0].ending), f"{kind} has ended")
+        (ended,) = desk.endings([number])
+    assert ended.ending == "done", ended.why
+    return dict(ended.answer or {})
 
 
 def explained(ledger: GapStore, database: str, first_end: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -14,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from meters.payload import INCOMING, decode_profile
 from meters.rejection import Rejected
+from scada.clock import now_us
 from scada.config import SOURCE_ROOT
 from simulators.own_connections import MOST_IN_A_PROCESS, OwnConnections, parts, summed
 from simulators.own_modems import ModemPlan, ModemState
@@ -24,7 +26,7 @@ METERS = 60
 
 def plan(port: int, meters: int = METERS) -> ModemPlan:
     stations = str(SOURCE_ROOT / "substations")
-    return ModemPlan(meters, 3, 0, meters, "127.0.0.1", port, "field", "", 1, "modem", stations)
+    return ModemPlan(meters, 3, 0, meters, "127.0.0.1", port, "field", "", 1, "modem", stations, now_us())
 
 
 def test_every_meter_belongs_to_one_process_and_each_process_has_an_address_of_its_own() -> None:
@@ -33,8 +35,10 @@ def test_every_meter_belongs_to_one_process_and_each_process_has_an_address_of_i
     assert (cut[0].first, cut[-1].after, len(cut)) == (0, 10 * MOST_IN_A_PROCESS + 1, 11)
     assert [each.source for each in cut[:2]] == ["127.0.0.2", "127.0.0.3"]
     assert max(each.after - each.first for each in cut) <= MOST_IN_A_PROCESS
-    states = [ModemState(1, 2, 3, 4, 5, last=True), ModemState(10, 20, 30, 40, 50)]
-    assert summed(states) == ModemState(11, 22, 33, 44, 55)
+    states = [ModemState(1, 2, 3, 4, 5, 6, 7, 8, 9, last=True), ModemState(10, 20, 30, 40, 50, 60, 70, 80, 90)]
+    assert summed(states) == ModemState(11, 22, 33, 44, 55, 66, 77, 88, 99)
+    told = parts(replace(plan(1), truth_file="truth", exchange_file="exchanges"), 2)
+    assert [(each.truth_file, each.exchange_file) for each in told] == [("truth.0", "exchanges"), ("truth.1", "")]
 
 
 @pytest.mark.integration

@@ -133,10 +133,14 @@ def test_a_removed_meter_is_remembered_by_its_concentrator_and_by_nobody_else() 
 def test_what_must_be_stored_is_told_for_both_meters() -> None:
     done = Handled(exchange())
     ends = np.full(len(done.fleet), LATER)
-    truth = done.identities.truth(PERIOD, START, ends, ends)
+    truth = done.identities.truth(PERIOD, START, ends, ends, places=range(len(done.fleet)))
     assert len(truth.serial) == len(set(truth.serial.tolist())) == len(done.fleet) + len(done.exchanges[0].rows)
     assert truth.readings.sum() == len(done.fleet) * ((LATER - START) // PERIOD + 1)
     assert sorted(set(truth.readings.tolist())) == [3, 48, 51]
+    row = int(done.exchanges[0].rows[0])
+    part = done.identities.truth(PERIOD, START, ends, ends, places=[row])
+    assert part.serial.tolist() == [each.serial for each in done.identities.installations(row)]
+    assert part.readings.sum() == 51
 
 
 def test_what_fitters_write_down_can_be_imported(tmp_path: Path) -> None:
