@@ -199,7 +199,7 @@ async def test_a_bug_in_the_chase_of_gaps_is_told_and_tried_again_and_reading_go
             raise ZeroDivisionError("a slip")
         return find(finder, now)
 
-    monkeypatch.setattr(metertalk, "FAULT_PAUSE_S", 0.1)
+    monkeypatch.setattr(metertalk, "FAULT_PAUSE_S", 1.0)
     monkeypatch.setattr(GapFinder, "find", broken)
     async with collecting(config, at(endpoints, registered)) as head:
         await head.until(lambda state: state["requests"]["last_error"] == "a fault of ours: ZeroDivisionError: a slip")
