@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import copy
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +22,11 @@ from scada.config import Config
 from scada.control.alarms import event_report
 from scada.control.credentials import CredentialFiles
 from scada.control.desk import ControlDesk
-from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
+from scada.control.journal import whole_entries
 from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
-from scada.control.recovery import carried_over, tenure_body
+from scada.control.recovery import begin
 from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, segments, take
 from scada.files import Installation
 from scada.image import ProcessImage
@@ -157,16 +155,7 @@ class DeskRoom:
         self._tenure = tenure
         self._view = ProvinceView(image, installation.province)
         self._links = StationCommands(stations, installation.maps, now_us)
-        self._journal = Journal(folder, tenure, journal_key(folder))
-        carried = carried_over(folder, tenure.token)
-        body = {
-            "token": tenure.token,
-            "previous": previous_end(folder, tenure.token),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            **tenure_body(carried, now_us()),
-        }
-        self._journal.append(TENURE, body, now_us())
+        self._journal, carried = begin(folder, tenure, now_us())
         # One thread: a load flow instance belongs to one, and takes 0.6 s to make.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="what-if")
         self._make_what_if = what_if

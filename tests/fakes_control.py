@@ -22,13 +22,13 @@ from scada.clock import now_us
 from scada.control.credentials import CredentialFiles
 from scada.control.desk import ControlDesk
 from scada.control.interlocking import TopologyInterlocking
-from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
+from scada.control.journal import whole_entries
 from scada.control.jws import LocalSigner, Signer, countersign, sign
 from scada.control.message import US, Message, Wish, uuid7
 from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, PointClass, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
-from scada.control.recovery import carried_over, tenure_body
+from scada.control.recovery import begin
 from scada.control.signers import without_roots
 from scada.control.tenure import Tenure, segments, take
 from scada.control.trust import fingerprint
@@ -239,11 +239,7 @@ class Rig:
         self.tenure = made
         self.image = ProcessImage([point for each in province().stations for point in each.points])
         links = StationCommands([self.station], maps(), self.clock)
-        journal = Journal(self.folder, self.tenure, journal_key(self.folder))
-        carried = carried_over(self.folder, self.tenure.token)
-        previous = previous_end(self.folder, self.tenure.token)
-        body = {"token": self.tenure.token, "previous": previous, "pid": os.getpid(), "host": "test"}
-        journal.append(TENURE, {**body, **tenure_body(carried, self.clock())}, self.clock())
+        journal, carried = begin(self.folder, self.tenure, self.clock())
         loop = asyncio.get_running_loop()
 
         def ask(operation: Operation) -> Foresight:

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scada.control.journal import public_key, verify_journal
+from scada.control.journal import public_key
+from scada.control.proof import verify_journal
 from scada.model.addcause import AddCause
 from tests.fakes_control import Rig
 

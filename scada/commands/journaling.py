@@ -1,18 +1,31 @@
 """``scada journal``: read and prove what was ordered, without any process running."""
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from scada.clock import local
+from scada.clock import local, now_us
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.control.journal import body_of, public_key, verify_journal, whole_entries
-from scada.control.tenure import segments
-from scada.controlling import folder_of
+from scada.commands.deskclient import signer
+from scada.commands.operating import Key
+from scada.control.aside import Decision, NotSetAside, decided, pieces, rest
+from scada.control.credentials import CredentialFiles
+from scada.control.gate import Gate
+from scada.control.journal import body_of, entry_in, public_key, whole_entries
+from scada.control.jws import sign
+from scada.control.proof import Segment, verify_journal
+from scada.control.recovery import RELEASED, Carried, begin, carried_over
+from scada.control.signers import common_name
+from scada.control.tenure import Watch, last_token, segments, take
+from scada.controlling import folder_of, trust_of
+from scada.hashchain import ChainError
 from scada.hmi.journalwords import entry_words
+
+SHOWN, SHOWN_BYTES = 20, 300
 
 app = typer.Typer(no_args_is_help=True, help="The control desk's journal.")
 Folder = Annotated[Path | None, typer.Option("--folder", help="Another place than VAR/control, e.g. a copy.")]
@@ -32,11 +45,81 @@ def verify(
     counted = f"{verdict.entries} entries in {verdict.segments} segments, {verdict.checkpoints} signed checkpoints"
     for late in verdict.late:
         out.print(f"written without control: {late}", style="yellow", markup=False)
+    for aside in verdict.set_aside:
+        out.print(f"set aside: {aside}", style="yellow", markup=False)
     if verdict.broken:
         out.print(f"broken: {verdict.broken} (good before it: {counted})", style="red", markup=False)
         raise typer.Exit(FAILED)
     out.print(f"intact: {counted}", style="green", markup=False)
     out.print(f"head {verdict.head}", markup=False)
+
+
+@app.command("set-aside")
+def set_aside(
+    context: typer.Context,
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", help="What happened, as far as it is known; in the journal.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it was read before.")] = False,
+) -> None:
+    """Leave out the end of the journal that no desk continues: kept beside it, signed, and told to the next desk."""
+    out = Console(soft_wrap=True, highlight=False)
+    with told_failures():
+        config = config_of(context)
+        folder = folder_of(config)
+        left = _broken_end(folder)
+        for each in left:
+            _show_broken(out, each, rest(each))
+        by = signer(key, config)
+        if not yes and not typer.confirm("Set it aside?"):
+            raise typer.Exit(FAILED)
+        document = sign(Decision("set aside", pieces(left), common_name(by), reason, now_us()).payload, by)
+        credentials = CredentialFiles(folder / "authority.toml", trust_of(config))
+        decision = decided(document, left, Gate(*credentials(now_us()), {}), now_us())
+        carried = _left_out(folder, decision, document)
+    for told in carried.alarms.values():
+        out.print(told.sentence, markup=False)
+    out.print(
+        f"{len(carried.tags)} tags are in force: compare them with the hand-over list before anything is operated. "
+        "A desk may be started now.",
+        markup=False,
+    )
+
+
+def _broken_end(folder: Path) -> list[Segment]:
+    if (holder := Watch(folder, time.monotonic).holder()) is not None:
+        raise NotSetAside(f"process {holder.pid} on {holder.host} is in control: its journal is not broken, or end it")
+    _, left = carried_over(folder, last_token(folder) + 1, forgiving=True)
+    if not any(each.broken for each in left):
+        raise NotSetAside("the end of the journal is in order: a desk may be started; see `scada journal verify`")
+    return left
+
+
+def _left_out(folder: Path, decision: Decision, document: bytes) -> Carried:
+    """In control for as long as it takes, so that no desk begins meanwhile."""
+    tenure = take(folder, time.monotonic)
+    if tenure is None:
+        raise NotSetAside("another process has just taken control")
+    try:
+        journal, carried = begin(folder, tenure, now_us(), decision, document)
+        journal.append(RELEASED, {"token": tenure.token}, now_us())
+        journal.close(now_us())
+    finally:
+        tenure.release()
+    return carried
+
+
+def _show_broken(out: Console, found: Segment, content: bytes) -> None:
+    lines = content.split(b"\n")
+    out.print(f"{found.path}, line {found.length + 1}: {found.broken or 'not whole'}", style="red", markup=False)
+    out.print(f"left out would be {len(content)} bytes in {sum(map(bool, lines))} lines, which read:", markup=False)
+    for number, line in enumerate(filter(None, lines[:SHOWN]), start=found.length + 1):
+        try:
+            entry = entry_in(line, number)
+            words = f"{entry.kind}  {entry_words(entry.kind, body_of(entry))}"
+        except (ChainError, KeyError, TypeError):
+            words = line[:SHOWN_BYTES].decode(errors="backslashreplace")
+        out.print(f"  {number}  {words}", markup=False)
 
 
 @app.command()

@@ -39,6 +39,7 @@ PRIORITY: Final[Mapping[EventKind, Priority]] = {
     EventKind.OUTCOME_UNKNOWN: Priority.HIGH,
     EventKind.MOVED_WITHOUT_COMMAND: Priority.HIGH,
     EventKind.FAIL_TO_OPERATE: Priority.HIGH,
+    EventKind.JOURNAL_INCOMPLETE: Priority.HIGH,
     EventKind.CONTROL_TAKEN_OVER: Priority.MEDIUM,
     EventKind.EMERGENCY_OVERRIDE: Priority.LOW,
 }

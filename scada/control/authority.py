@@ -41,6 +41,7 @@ class Right(StrEnum):
     TAG = "tag"
     CLEAR_TAGS_OF_OTHERS = "remove the tags of others"
     ACKNOWLEDGE = "acknowledge alarms"
+    SET_ASIDE = "set a broken part of the journal aside"
 
 
 RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
@@ -51,6 +52,7 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
     Right.TAG: frozenset({Role.OPERATOR, Role.ENGINEER}),
     Right.CLEAR_TAGS_OF_OTHERS: frozenset({Role.ENGINEER}),
     Right.ACKNOWLEDGE: frozenset({Role.OPERATOR}),
+    Right.SET_ASIDE: frozenset({Role.OPERATOR, Role.SECADM}),
 }
 
 

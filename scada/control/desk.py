@@ -214,8 +214,10 @@ class ControlDesk:
         return {**_refused_report(refusal), "id": message.id, "target": message.target}
 
     def _end_left_open(self, left: OpenCommand) -> None:
-        if left.sent:
+        if left.sent or left.lost:
             sentence = "the desk ended after the order was sent; whether it was carried out is not known"
+            if not left.sent:
+                sentence = "the end of the desk's journal is lost; whether the order was sent is not known"
             told = f"{left.target} {left.action}: {sentence}; not tried again"
             self.alarms.sound(EventKind.OUTCOME_UNKNOWN, left.target, told)
             cause, state, outcome = AddCause.ABORTED_BY_COMMUNICATION_LOSS, "unknown", Outcome.UNKNOWN

@@ -3,19 +3,17 @@
 The first entry of a segment names the last one of the segment before, so the segments form one chain; signed
 checkpoints bind it to the desk's key. An entry is on the disk when ``append`` returns, or with the next flush.
 
-Knows segments, checkpoints and how to judge them. Does not know what entries mean, except for the few kinds that carry
-state from one tenure to the next (``recovery``).
+Knows how segments and checkpoints are written and read. Does not know how they are judged (``proof``), nor what entries
+mean: the few kinds that carry state from one tenure to the next are ``recovery``'s.
 """
 
 import base64
 import logging
-from collections import deque
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -28,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from scada.control.message import uuid7
-from scada.control.tenure import Tenure, segment, segments
-from scada.hashchain import GENESIS, ChainError, Entry, HashChain, fault_in, parsed
+from scada.control.tenure import Tenure, segment
+from scada.hashchain import ChainError, Entry, HashChain, parsed
 from scada.model.ports import Clock
 
 CHECKPOINT_EVERY: Final = 50
@@ -37,24 +35,6 @@ TENURE: Final = "tenure"
 CHECKPOINT: Final = "checkpoint"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class JournalVerdict:
-    """What verification found. ``broken`` is '' when every entry stands where and as it was written."""
-
-    segments: int
-    entries: int
-    checkpoints: int
-    head: str
-    broken: str = ""
-    late: tuple[str, ...] = ()
-    """Entries a desk wrote after another had taken control: genuine, but without authority to send anything."""
-
-    @property
-    def intact(self) -> bool:
-        """True when nothing was changed, removed, inserted or moved."""
-        return not self.broken
 
 
 class Journal:
@@ -96,7 +76,7 @@ class Journal:
         """Sign the chain as it stands. Raises ChainError."""
         if self._since_checkpoint == 0:
             return
-        signature = self._key.sign(_checkpoint_text(self.token, self.head), ec.ECDSA(hashes.SHA256()))
+        signature = self._key.sign(checkpoint_text(self.token, self.head), ec.ECDSA(hashes.SHA256()))
         self._chain.add(CHECKPOINT, {"head": self.head, "signature": base64.b64encode(signature).decode()}, now)
         self._since_checkpoint = 0
 
@@ -145,19 +125,38 @@ class JournalWriter:
 
 
 def journal_key(folder: Path) -> ec.EllipticCurvePrivateKey:
-    """The desk's key, made at the first start; its public half lies beside it in ``journal.pub``."""
+    """The desk's key, made at the first start; its public half lies beside it in ``journal.pub``. Raises ChainError."""
     path = folder / "journal.key"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
-        path.touch(mode=0o600)
-        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (folder / "journal.pub").write_bytes(public)
-    loaded = load_pem_private_key(path.read_bytes(), None)
+        # The private one last and at once: a crash in between leaves no key, and the next start makes another pair.
+        write_durably(folder / "journal.pub", public)
+        write_durably(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    try:
+        loaded = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise ChainError(f"{path} cannot be read: {error}") from None
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise ChainError(f"{path} is no ECDSA key")
     return loaded
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
+    """The whole file or none, whatever happens meanwhile, and on the disk when this returns. Raises OSError."""
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def public_key(path: Path) -> ec.EllipticCurvePublicKey:
@@ -171,98 +170,24 @@ def public_key(path: Path) -> ec.EllipticCurvePublicKey:
     return loaded
 
 
-def previous_end(folder: Path, token: int) -> dict[str, Any]:
-    """Where the segments before ``token`` ended, for the first entry of the next."""
-    for path in reversed([each for each in segments(folder) if int(each.stem) < token]):
-        if last := deque(whole_entries(path), maxlen=1):
-            return {"token": int(path.stem), "sequence": last[0].sequence, "head": last[0].hash}
-    return {"token": 0, "sequence": 0, "head": GENESIS}
-
-
 def whole_entries(path: Path) -> Iterator[Entry]:
-    """The entries of a segment somebody may still be writing to: a last line that is not whole yet is left out."""
+    """The entries of a segment somebody may still be writing to: a last line that is not whole yet is left out.
+
+    Raises ChainError at a line that is none.
+    """
     with path.open("rb") as lines:
-        number = 0
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
                 return
-            yield parsed(line.decode(), number)
+            yield entry_in(line, number)
 
 
-def verify_journal(folder: Path, key: ec.EllipticCurvePublicKey | None = None) -> JournalVerdict:
-    """Judge every entry of every segment, offline; without the public ``key`` checkpoints are not judged."""
-    walk = _Walk(key)
-    for path in segments(folder):
-        try:
-            walk.segment(path)
-        except (ChainError, UnicodeDecodeError) as error:
-            return walk.verdict(f"segment {path.stem}, {error}")
-    return walk.verdict("")
-
-
-class _Walk:
-    """One pass over the segments."""
-
-    def __init__(self, key: ec.EllipticCurvePublicKey | None) -> None:
-        self._key = key
-        self._segments = 0
-        self._entries = 0
-        self._checkpoints = 0
-        self._head = GENESIS
-        self._token = 0
-        self._sequence_of: dict[str, int] = {GENESIS: 0}
-        self._late: list[str] = []
-
-    def segment(self, path: Path) -> None:
-        self._segments += 1
-        if next(whole_entries(path), None) is None:
-            # A desk that died before its first entry was whole.
-            return
-        before, before_token = self._sequence_of, self._token
-        self._sequence_of, self._token = {}, int(path.stem)
-        previous = GENESIS
-        for count, entry in enumerate(whole_entries(path), start=1):
-            if fault := fault_in(entry, count, previous):
-                raise ChainError(fault)
-            self._judge(entry, before, before_token)
-            previous = self._head = entry.hash
-            self._sequence_of[entry.hash] = count
-            self._entries += 1
-
-    def _judge(self, entry: Entry, before: Mapping[str, int], before_token: int) -> None:
-        if entry.sequence == 1:
-            self._join(entry, before, before_token)
-        elif entry.kind == CHECKPOINT:
-            self._check(entry)
-
-    def _join(self, entry: Entry, before: Mapping[str, int], before_token: int) -> None:
-        if entry.kind != TENURE:
-            raise ChainError("entry 1: is no beginning of a tenure; the beginning was removed")
-        said = body_of(entry)["previous"]
-        if said["token"] != before_token and said["sequence"]:
-            raise ChainError(f"entry 1: follows segment {said['token']:06d}, which is not there")
-        if said["token"] != before_token or (said["head"] not in before and said["sequence"]):
-            raise ChainError(
-                f"entry 1: segment {before_token:06d} does not hold the entry it follows; its end was cut off"
-            )
-        last = len(before)
-        if said["sequence"] and last > said["sequence"]:
-            self._late.append(f"segment {before_token:06d}: entries {said['sequence'] + 1} to {last}")
-
-    def _check(self, entry: Entry) -> None:
-        body = body_of(entry)
-        if body["head"] != entry.previous:
-            raise ChainError(f"entry {entry.sequence}: signs another entry than the one before it")
-        if self._key is not None:
-            text = _checkpoint_text(self._token, body["head"])
-            try:
-                self._key.verify(base64.b64decode(body["signature"]), text, ec.ECDSA(hashes.SHA256()))
-            except (InvalidSignature, ValueError):
-                raise ChainError(f"entry {entry.sequence}: its signature is not this key's") from None
-        self._checkpoints += 1
-
-    def verdict(self, broken: str) -> JournalVerdict:
-        return JournalVerdict(self._segments, self._entries, self._checkpoints, self._head, broken, tuple(self._late))
+def entry_in(line: bytes, number: int) -> Entry:
+    """The entry in line ``number`` of a segment. Raises ChainError."""
+    try:
+        return parsed(line.decode(), number)
+    except UnicodeDecodeError:
+        raise ChainError(f"entry {number}: cannot be read") from None
 
 
 def body_of(entry: Entry) -> Mapping[str, Any]:
@@ -272,5 +197,6 @@ def body_of(entry: Entry) -> Mapping[str, Any]:
     return entry.body
 
 
-def _checkpoint_text(token: int, head: str) -> bytes:
+def checkpoint_text(token: int, head: str) -> bytes:
+    """What a checkpoint signs."""
     return f"gridscada journal {token} {head}".encode()

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from scada.control.proof import set_aside_words
+
 Body = Mapping[str, Any]
 
 
@@ -50,8 +52,13 @@ def _tag(body: Body) -> str:
     return f"{body['kind']} on {body['target']}, owner {body['owner']}, by {body['by']}{text}, number {body['id']}"
 
 
+def _tenure(body: Body) -> str:
+    aside = "".join(f"; set aside: {set_aside_words(each)}" for each in body.get("set_aside", ()))
+    return f"token {body['token']}, process {body['pid']} on {body['host']}{aside}"
+
+
 WORDS: Final[Mapping[str, Callable[[Body], str]]] = {
-    "tenure": lambda body: f"token {body['token']}, process {body['pid']} on {body['host']}",
+    "tenure": _tenure,
     "released": lambda body: f"token {body['token']} given up",
     "checkpoint": lambda body: f"signed {body['head'][:16]}…",
     "authority": lambda body: f"table version {body['version']}, {body['digest'][:16]}…",

@@ -16,6 +16,8 @@ class EventKind(StrEnum):
     EMERGENCY_OVERRIDE = "emergency override"
     CONTROL_TAKEN_OVER = "control taken over"
     CONTROL_LOST = "control lost"
+    JOURNAL_INCOMPLETE = "journal incomplete"
+    SET_POINT_CHANGED = "set-point changed without command"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import pytest
 from rich.table import Table
 
 from scada.config import Config
-from scada.control.journal import public_key, verify_journal, whole_entries
+from scada.control.journal import public_key, whole_entries
+from scada.control.proof import verify_journal
 from scada.control.tenure import last_token, segments
 from scada.controlling import take_control
 from scada.model.switching import Action

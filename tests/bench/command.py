@@ -30,10 +30,10 @@ from scada.clock import now_us
 from scada.config import Config, ScanConfig
 from scada.control.gate import Admitted, Gate
 from scada.control.interlocking import TopologyInterlocking
-from scada.control.journal import verify_journal
 from scada.control.jws import sign
 from scada.control.message import US, Message, Wish, uuid7
 from scada.control.policy import PointClass
+from scada.control.proof import verify_journal
 from scada.control.whatif import LoadFlowWhatIf
 from scada.controlling import DeskRoom, take_control
 from scada.files import Installation

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from historian.journal import JournalArchive
-from scada.control.journal import TENURE, Journal, journal_key, previous_end, whole_entries
-from scada.control.recovery import Carried, tenure_body
+from scada.control.journal import whole_entries
+from scada.control.recovery import begin
 from scada.control.tenure import segments, take
 from scada.controlling import forward_journal
 
@@ -18,11 +18,9 @@ NOW = 1_795_000_000_000_000
 def written(folder: Path, entries: int) -> None:
     tenure = take(folder, lambda: 0.0)
     assert tenure is not None
-    journal = Journal(folder, tenure, journal_key(folder))
-    body = {"token": tenure.token, "previous": previous_end(folder, tenure.token), **tenure_body(Carried(), NOW)}
-    journal.append(TENURE, body, NOW)
+    journal, _ = begin(folder, tenure, NOW)
     for number in range(entries):
-        journal.append("alarm", {"sentence": f"mở {number}"}, NOW + number)
+        journal.append("note", {"sentence": f"mở {number}"}, NOW + number)
     journal.close(NOW)
 
 

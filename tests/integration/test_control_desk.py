@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from scada.control.journal import public_key, verify_journal, whole_entries
+from scada.control.journal import public_key, whole_entries
 from scada.control.message import TagKind, Wish
+from scada.control.proof import verify_journal
 from scada.control.tenure import segments
 from scada.model.addcause import AddCause
 from scada.model.commandlink import CommandLink, CommandLinks, DeviceAnswer

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scada.control.journal import (
-    CHECKPOINT_EVERY,
-    TENURE,
-    Journal,
-    journal_key,
-    previous_end,
-    public_key,
-    verify_journal,
-)
-from scada.control.recovery import carried_over, tenure_body
+from scada.control.journal import CHECKPOINT_EVERY, public_key
+from scada.control.proof import verify_journal
+from scada.control.recovery import begin
 from scada.control.tenure import Watch, segments, take
 
 NOW = 1_795_000_000_000_000
@@ -28,10 +21,7 @@ def written(folder: Path, entries: int, clock: Callable[[], float] = lambda: 0.0
     """One more tenure with so many entries after its first."""
     tenure = take(folder, clock)
     assert tenure is not None
-    journal = Journal(folder, tenure, journal_key(folder))
-    carried = carried_over(folder, tenure.token)
-    body = {"token": tenure.token, "previous": previous_end(folder, tenure.token), **tenure_body(carried, NOW)}
-    journal.append(TENURE, body, NOW)
+    journal, _ = begin(folder, tenure, NOW)
     for number in range(entries):
         journal.append("alarm", {"number": number}, NOW + number)
     journal.close(NOW)
