@@ -8,6 +8,7 @@ database answers.
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from scada.asking import RequestedSupply
 from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
+from scada.control.recovery import JournalBroken
 from scada.control.tenure import Tenure
 from scada.controlling import ControlLost, DeskRoom, forward_journal, take_control
 from scada.files import Installation
@@ -53,6 +55,12 @@ CLOSE_WITHIN_S = 20.0
 CUSTOMERS_EVERY_S = 600.0
 JOURNAL_EVERY_S = 2.0
 
+log = logging.getLogger(__name__)
+
+
+class NothingOperated(GridScadaError):
+    """There was no control desk, only stations to look at; the message says why."""
+
 
 class ControlRoom:
     """What ``scada run`` holds while it runs, and what it tells of itself."""
@@ -65,6 +73,7 @@ class ControlRoom:
         self.following = Following(self._stations, self.image)
         self.sink = sink
         self.desk: DeskRoom | None = None
+        self.no_desk = ""
         self.overrides: OverrideKeeper | None = None
         self.scans = station_scans(
             self._stations, installation.maps, self.take, installation.config.scan, tell=self.take
@@ -123,6 +132,7 @@ class ControlRoom:
             "events": {} if self.following.events is None else asdict(self.following.events.stats()),
             "overrides": [] if self.overrides is None else self.overrides.state(),
             "control": None if self.desk is None else self.desk.state(),
+            "no_desk": self.no_desk,
         }
 
     def station_points(self, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -154,7 +164,8 @@ async def run(installation: Installation, endpoints: Endpoints, stop: asyncio.Ev
     """Scan all stations and be the control desk until ``stop`` is set; what was scanned is then stored or spooled.
 
     A ``standby`` only scans, until the process in control ends or falls silent. Raises ControlHeld when another process
-    is in control, ControlLost when one took it, DoorTaken when the state door's port is taken, MigrationError when the
+    is in control, ControlLost when one took it, NothingOperated at the end when the journal could not be continued and
+    stations were only watched, DoorTaken when the state door's port is taken, MigrationError when the
     database is of another version.
     """
     # The load flow's native library dies with the thread that loads it first: that has to be this one.
@@ -189,16 +200,24 @@ async def _run_in_control(
     province = installation.province
     interlocking = TopologyInterlocking(province)
     requests = MeterRequests(endpoints.postgres_dsn, application=f"{NAME} supply")
-    desk_room = DeskRoom(
-        installation,
-        tenure,
-        room.image,
-        room.take,
-        interlocking,
-        lambda: _what_if(province, customers),
-        RequestedSupply(requests, now_us),
-    )
-    routes = control_routes(lambda: None if tenure.lost else desk_room.desk)
+    supply = RequestedSupply(requests, now_us)
+    desk_room: DeskRoom | None = None
+    try:
+        desk_room = DeskRoom(
+            installation,
+            tenure,
+            room.image,
+            room.take,
+            interlocking,
+            lambda: _what_if(province, customers),
+            supply,
+        )
+    except JournalBroken as broken:
+        # Who cannot operate must still see, and what is seen must be kept.
+        log.error("Stations are watched, nothing is operated: %s", broken)
+        room.no_desk = str(broken)
+        tenure.release()
+    routes = control_routes(lambda: None if desk_room is None or tenure.lost else desk_room.desk, lambda: room.no_desk)
     with requests, HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
         sink = TelemetrySink(store, config.var / "spool", name=NAME, clock=now_us, limits=limits)
         event_store = EventDatabase(endpoints.postgres_dsn, application=f"{NAME} events", clock=now_us)
@@ -210,7 +229,10 @@ async def _run_in_control(
             limits=limits,
             rows=STATUS_EVENT,
         )
-        async with desk_room, StateDoor(NAME, _answers(room), config.http, config.var, routes):
+        async with (
+            desk_room or contextlib.nullcontext(),
+            StateDoor(NAME, _answers(room), config.http, config.var, routes),
+        ):
             room.desk = desk_room
             room.take_over(sink)
             room.following.events = events
@@ -232,6 +254,8 @@ async def _run_in_control(
                 )
                 event_store.close()
         write_last_state(config.var, NAME, room.state())
+    if room.no_desk:
+        raise NothingOperated(room.no_desk)
     if tenure.lost and not stop.is_set():
         raise ControlLost("another process has taken control; start this one again with --standby")
 
@@ -262,11 +286,9 @@ def _limits(config: HistorianConfig) -> SinkLimits:
 
 
 async def _scan_until(stop: asyncio.Event, room: ControlRoom, dsn: str, customers: dict[str, int]) -> None:
-    assert room.desk is not None
-    ends = [
-        asyncio.create_task(stop.wait(), name="stop"),
-        asyncio.create_task(room.desk.lost.wait(), name="control lost"),
-    ]
+    ends = [asyncio.create_task(stop.wait(), name="stop")]
+    if room.desk is not None:
+        ends.append(asyncio.create_task(room.desk.lost.wait(), name="control lost"))
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -293,15 +315,15 @@ async def _look_after_database(stop: asyncio.Event, room: ControlRoom, dsn: str,
     """Bring the schema up to date; then copy the desk's journal, and count which feeder supplies how many."""
     if not await bring_up_to_date(dsn, stop, tuple(room.points.values())):
         return
-    assert room.desk is not None
     counted_at = -CUSTOMERS_EVERY_S
     while True:
         with contextlib.suppress(StoreUnavailable):
             if time.monotonic() - counted_at >= CUSTOMERS_EVERY_S:
                 await asyncio.to_thread(_count_customers, dsn, customers)
                 counted_at = time.monotonic()
-            with JournalArchive(dsn) as archive:
-                await asyncio.to_thread(forward_journal, room.desk.folder, archive)
+            if room.desk is not None:
+                with JournalArchive(dsn) as archive:
+                    await asyncio.to_thread(forward_journal, room.desk.folder, archive)
         await asyncio.sleep(JOURNAL_EVERY_S)
 
 

@@ -251,7 +251,7 @@ class Rig:
             near=neighbours([self.station], line_pairs(province())),
             links=self.wrap(links),
             view=self.image,
-            take=self.image.apply,
+            take=lambda rows: self.desk.observe(self.image.apply(rows)),
             interlocking=interlocking(),
             what_if=ask,
             credentials=CredentialFiles(self.folder / "authority.toml", self.folder / "pki"),

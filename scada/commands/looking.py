@@ -153,6 +153,10 @@ def _print_status(config: Config, services: Sequence[ServiceStatus], running: Se
     states = {each.name: each.state for each in running}
     control = (states.get("run") or {}).get("control") or {}
     out.print(alarm_lines(control.get("alarms", ()), language, config.time_zone), end="")
+    if why := (states.get("run") or {}).get("no_desk"):
+        out.print(
+            say("stations are watched, nothing can be operated: {}", language, why), style="bold red", markup=False
+        )
     for service in services:
         colour = "green" if service.state is State.ANSWERING else "red"
         out.print(

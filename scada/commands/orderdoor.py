@@ -91,6 +91,8 @@ class DeskDoor:
             holds_s=HOLDS_S,
             target=operation.target,
             action=operation.action,
+            set_point=operation.value,
+            unit=operation.unit,
             reason=reason,
             order=order,
             step=step,

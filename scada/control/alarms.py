@@ -42,6 +42,7 @@ PRIORITY: Final[Mapping[EventKind, Priority]] = {
     EventKind.JOURNAL_INCOMPLETE: Priority.HIGH,
     EventKind.CONTROL_TAKEN_OVER: Priority.MEDIUM,
     EventKind.EMERGENCY_OVERRIDE: Priority.LOW,
+    EventKind.SET_POINT_CHANGED: Priority.LOW,
 }
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from scada.control.checks import Checks
 from scada.control.course import Course, consequences_report, fact_report
 from scada.control.execution import Execution, Surroundings, outcome_report
 from scada.control.journal import JournalWriter
-from scada.control.lifecycle import Event, Outcome
+from scada.control.lifecycle import FAULT, STOPPED, Event, Outcome
 from scada.control.message import Wish
 from scada.control.movement import MovementWatch
 from scada.control.parts import DeskParts, Foresight
@@ -67,7 +67,7 @@ class Conduct:
     def begin(self, course: Course) -> None:
         """Lead ``course`` to its end, on a task of its own."""
         task = self._run(self._lead_to_its_end(course), f"{course.operation} {course.id}")
-        task.add_done_callback(lambda _: self._end(course, "the desk was stopped") if course.ended_at is None else None)
+        task.add_done_callback(lambda _: self._end(course, STOPPED) if course.ended_at is None else None)
 
     async def settled(self, course: Course) -> None:
         """Until it waits for a person or has ended."""
@@ -91,7 +91,7 @@ class Conduct:
             log.error("%s: a fault of this program ended it", task.get_name(), exc_info=error)
 
     async def _lead_to_its_end(self, course: Course) -> None:
-        why = "a fault of this program ended it; the log tells which"
+        why = FAULT
         try:
             if self._checked(course):
                 await self._lead(course)
@@ -100,7 +100,7 @@ class Conduct:
             log.error("%s: %s", course.operation, why)
             await self.execution.withdraw(course)
         except asyncio.CancelledError:
-            why = "the desk was stopped"
+            why = STOPPED
             raise
         finally:
             self._end(course, why)

@@ -4,6 +4,7 @@ Takes signed messages, has them judged, hands commands to who leads them, and wr
 message goes where. Does not know protocols, HTTP, files of keys, or how the network is judged.
 """
 
+import asyncio
 import base64
 import difflib
 import logging
@@ -65,7 +66,7 @@ class ControlDesk:
 
     async def stop(self) -> None:
         """End every command under way: before its frame refused, after it unknown. Then the journal may be closed."""
-        await self._conduct.stop()
+        await asyncio.gather(self._conduct.stop(), self._supply.stop())
         if not self._parts.tenure.why_not():
             try:
                 self._journal(RELEASED, {"token": self._parts.tenure.token})
@@ -105,11 +106,11 @@ class ControlDesk:
             return _not_journaled(error)
 
     def observe(self, delta: SampleArray) -> None:
-        """Look at what the field reported: a device that moved though nobody ordered it is an alarm."""
+        """Look at what the field reported: what moved or was set though nobody here ordered it is an alarm."""
         found = list(self._movements.moved(delta, self._parts.monotonic()))
-        for number, (target, sentence) in enumerate(found, start=1):
+        for number, (kind, target, sentence) in enumerate(found, start=1):
             # A whole station may have moved while its link was lost: one flush for all.
-            self.alarms.sound(EventKind.MOVED_WITHOUT_COMMAND, target, sentence, followed=number < len(found))
+            self.alarms.sound(kind, target, sentence, followed=number < len(found))
 
     def _admit(self, document: bytes, now: int) -> Admitted | Refusal:
         if why := self._parts.tenure.why_not():

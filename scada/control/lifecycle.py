@@ -89,6 +89,11 @@ OUTCOMES: Final[Mapping[State, Outcome]] = {
 """The ends, and what each allows to be claimed."""
 
 
+STOPPED: Final = "the desk was stopped"
+FAULT: Final = "a fault of this program ended it; the log tells which"
+"""Why a command may end that nobody ended."""
+
+
 class ImpossibleTransition(RuntimeError):
     """An event the table does not allow: a bug of ours, never the field's doing."""
 

@@ -1,6 +1,6 @@
-"""Devices that move although nobody ordered it.
+"""Devices that move, and set-points that change, although nobody ordered it.
 
-Knows where every switching device stood last and which position was ordered. Does not know why something moved:
+Knows where every switching device and set-point stood last and what was ordered. Does not know why something changed:
 protection, staff on site and thieves look alike here.
 """
 
@@ -10,14 +10,19 @@ from typing import Final
 
 import numpy as np
 
-from scada.control.readiness import in_words, position_points
-from scada.model.point import DoublePoint
+from scada.control.readiness import CLOSE, in_words, position_points, set_point_points
+from scada.model.event import EventKind
+from scada.model.point import DoublePoint, Point
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.station import Station
 
 LATE_S: Final = 60.0
 """So long after an outcome nobody knew, the position that was ordered may still come."""
+STALE_US: Final = 5_000_000
+"""A scan that was under way while a value was set brings the one before, read up to so long before it is told."""
+Unordered = tuple[EventKind, str, str]
+"""What happened, to which target, in a sentence."""
 
 
 @dataclass(slots=True)
@@ -26,16 +31,45 @@ class _Ordered:
     until: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A point and how far two of its values may be apart and still be the same."""
+
+    target: str
+    point: Point
+    near: float
+    is_position: bool
+
+    def is_end(self, value: float) -> bool:
+        """Whether the value is one to stand at: on their way devices pass through others."""
+        return not self.is_position or value in (DoublePoint.OPEN, DoublePoint.CLOSED)
+
+    def told(self, before: float, value: float) -> Unordered:
+        """The change in words."""
+        now = in_words(self.point, value)
+        if self.is_position:
+            return EventKind.MOVED_WITHOUT_COMMAND, self.target, f"{self.target} moved to {now} without a command"
+        sentence = f"{self.target} changed from {in_words(self.point, before)} to {now} without a command"
+        return EventKind.SET_POINT_CHANGED, self.target, sentence
+
+
 class MovementWatch:
-    """Compares every reported end position with the one before. Only the position that was ordered is expected, and
+    """Compares every reported end position and set-point with the one before. Only what was ordered is expected, and
     only until it came: a breaker that trips right after its closing moved without a command."""
 
     def __init__(self, stations: Sequence[Station]) -> None:
-        self._points = position_points(stations)
+        positions, values = position_points(stations), set_point_points(stations)
+        self._watched = {number: _Watched(*each, 0.0, is_position=True) for number, each in positions.items()}
+        # Within the deadband nothing is reported either; what creeps is told when it has left the value told last.
+        self._watched |= {
+            number: _Watched(target, point, max(point.deadband or 0.0, CLOSE), is_position=False)
+            for number, (target, point) in values.items()
+        }
         # By point id, with one place more for all ids beyond: a look-up costs 2 µs where a search costs 200.
-        self._is_position = np.zeros(max(self._points, default=0) + 2, dtype=np.bool_)
-        self._is_position[list(self._points)] = True
+        self._is_watched = np.zeros(max(self._watched, default=0) + 2, dtype=np.bool_)
+        self._is_watched[list(self._watched)] = True
         self._last: dict[int, float] = {}
+        self._read_at: dict[int, int] = {}
         self._ordered: dict[str, _Ordered] = {}
 
     def begun(self, target: str, wanted: float) -> None:
@@ -51,23 +85,34 @@ class MovementWatch:
         if (ordered := self._ordered.get(target)) is not None:
             ordered.until = monotonic_s + LATE_S
 
-    def moved(self, delta: SampleArray, monotonic_s: float) -> Iterator[tuple[str, str]]:
-        """Target and sentence of every device in ``delta`` (SAMPLE) that reached another end position unordered."""
-        places = np.minimum(delta["point"], len(self._is_position) - 1)
-        for row in delta[self._is_position[places]]:
-            value = float(row["value"])
-            if int(row["quality"]) != Quality.GOOD or value not in (DoublePoint.OPEN, DoublePoint.CLOSED):
+    def moved(self, delta: SampleArray, monotonic_s: float) -> Iterator[Unordered]:
+        """Everything in ``delta`` (SAMPLE) that reached another end position, or another value, unordered."""
+        places = np.minimum(delta["point"], len(self._is_watched) - 1)
+        for row in delta[self._is_watched[places]]:
+            number, value = int(row["point"]), float(row["value"])
+            each = self._watched[number]
+            if int(row["quality"]) != Quality.GOOD or not each.is_end(value):
                 continue
-            number = int(row["point"])
+            if not each.is_position and self._is_stale(number, int(row["time"])):
+                continue
             before = self._last.get(number)
+            if before is not None and abs(before - value) <= each.near:
+                continue
             self._last[number] = value
-            target, point = self._points[number]
-            if before is not None and before != value and not self._was_ordered(target, value, monotonic_s):
-                yield target, f"{target} moved to {in_words(point, value)} without a command"
+            if before is not None and not self._was_ordered(each, value, monotonic_s):
+                yield each.told(before, value)
 
-    def _was_ordered(self, target: str, value: float, monotonic_s: float) -> bool:
-        ordered = self._ordered.get(target)
+    def _is_stale(self, number: int, time: int) -> bool:
+        """Whether a value was read before the one known already."""
+        known = self._read_at.get(number, 0)
+        if known - STALE_US < time < known:
+            return True
+        self._read_at[number] = time
+        return False
+
+    def _was_ordered(self, each: _Watched, value: float, monotonic_s: float) -> bool:
+        ordered = self._ordered.get(each.target)
         if ordered is not None and ordered.until is not None and monotonic_s > ordered.until:
-            del self._ordered[target]
+            del self._ordered[each.target]
             return False
-        return ordered is not None and ordered.wanted == value
+        return ordered is not None and abs(ordered.wanted - value) <= each.near

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from scada.control.interlocking import Place, operation_on
+from scada.control.policy import PointClass
+from scada.control.readiness import Controllable, controllables
+from scada.control.setpoint import limit_refusal
 from scada.model.errors import Fault
 from scada.model.point import Point
 from scada.model.station import DeviceKind, Province, Station
@@ -34,6 +37,7 @@ class StepAction(StrEnum):
     CLOSE = "close"
     RAISE = "raise"
     LOWER = "lower"
+    SET = "set"
     CHECK = "check"
 
 
@@ -111,8 +115,9 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. ``device`` is ``TN01/171``; a CHECK may leave it ''. ``dead_on_site`` says that staff prove with a
-    voltage detector that the part to be earthed is dead. ``within_s``: how long staff on site may take."""
+    """One step. ``device`` is ``TN01/171``, of a SET the set-point (``TN01/T1/avr.voltage_setpoint``), which is given
+    ``value`` in ``unit``; a CHECK may leave it ''. ``dead_on_site`` says that staff prove with a voltage detector that
+    the part to be earthed is dead. ``within_s``: how long staff on site may take."""
 
     action: StepAction
     device: str = ""
@@ -121,10 +126,13 @@ class Step:
     dead_on_site: bool = False
     within_s: float = bounded(low=1.0, high=14_400.0, default=1800.0)
     expect: tuple[Expectation, ...] = ()
+    value: float | None = None
+    unit: str = ""
 
     def __str__(self) -> str:
         where = ", on site" if self.place is Place.ON_SITE else ""
-        return f"{self.action} {self.device}{where}".replace("check ,", "check,").rstrip()
+        value = "" if self.value is None else f" {self.value!r} {self.unit}"
+        return f"{self.action} {self.device}{value}{where}".replace("check ,", "check,").rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,15 @@ def operation_of(step: Step, province: Province) -> Operation | None:
         return None
     code, device = step.device.split("/", 1)
     station = next(each for each in province.stations if each.code == code)
+    if step.action is StepAction.SET:
+        return set_points(station)[step.device].operation(Action.SET, step.value, step.unit)
     return operation_on(station, device, Action(step.action))
+
+
+def set_points(station: Station) -> dict[str, Controllable]:
+    """The set-points of a station, by target."""
+    found = controllables([station])
+    return {target: each for target, each in found.items() if each.point_class is PointClass.SET_POINT}
 
 
 def _check_device(step: Step, stations: Mapping[str, Station], faults: Faults, key: str) -> None:
@@ -197,6 +213,11 @@ def _check_device(step: Step, stations: Mapping[str, Station], faults: Faults, k
     if station is None:
         faults.add(f"{key}.device", f"no station {code!r}{nearest(code, list(stations))}")
         return
+    if step.action is StepAction.SET:
+        _check_value(step, set_points(station), faults, key)
+        return
+    if step.value is not None or step.unit:
+        faults.add(f"{key}.value", f"{step.action} takes no value and no unit")
     kinds = {each.name: each.kind for each in station.devices}
     names = [*kinds, *(each.name for each in station.transformers)]
     if name not in names:
@@ -212,6 +233,20 @@ def _check_device(step: Step, stations: Mapping[str, Station], faults: Faults, k
         commands = {command.device for bay in station.bays for command in bay.commands}
         if name not in commands:
             faults.add(f"{key}.place", f'{step.device} cannot be operated remotely; write place = "on_site"')
+
+
+def _check_value(step: Step, known: Mapping[str, Controllable], faults: Faults, key: str) -> None:
+    """What of a set-point can be judged now; whether the wire has a frame for the value, only the desk knows."""
+    each = known.get(step.device)
+    if each is None:
+        faults.add(f"{key}.device", f"{step.device} is no set-point{nearest(step.device, list(known))}")
+        return
+    if step.place is Place.ON_SITE:
+        faults.add(f"{key}.place", "a set-point is given from the control centre")
+    if step.value is None:
+        faults.add(f"{key}.value", "set needs the value, and its unit")
+    elif (refusal := limit_refusal(each, each.operation(Action.SET, step.value, step.unit))) is not None:
+        faults.add(f"{key}.value", refusal.sentence)
 
 
 def _check_expectation(expectation: Expectation, points: Mapping[str, Point], faults: Faults, key: str) -> None:

@@ -70,7 +70,8 @@ class NetworkCopy:
         self._solved = image is None
 
     def apply(self, operation: Operation) -> None:
-        """Let the operation take place. What moves no device or tap leaves the copy as it is."""
+        """Let the operation take place. A set-point shows its value; what the regulator does then is
+        not known here. What moves nothing leaves the copy as it is."""
         name = f"{operation.station}/{operation.device}"
         if operation.action in SWITCHING and name in self._topology.device_index:
             device = self._topology.device_index[name]
@@ -80,6 +81,8 @@ class NetworkCopy:
             row = self._transformer_row[name]
             self.inputs = self.inputs.with_step(row, 1 if operation.action is Action.RAISE else -1)
             self._moved[self._tap_name(operation)] = float(self.inputs.tap[row])
+        elif operation.value is not None:
+            self._moved[self._shown_name(operation)] = operation.value
         self._flows, self._solved = None, True
 
     def read(self, names: Sequence[str]) -> SampleArray:
@@ -101,6 +104,12 @@ class NetworkCopy:
             closed = self.inputs.positions == DoublePoint.CLOSED
             self._flows = self._flow.solve(closed, self.inputs.p_mw, self.inputs.q_mvar, self.inputs.tap)
         return self._flows
+
+    def _shown_name(self, operation: Operation) -> str:
+        """The point that shows the value of a set-point."""
+        station = next(s for s in self._topology.province.stations if s.code == operation.station)
+        found = (c for b in station.bays if b.name == operation.bay for c in b.commands if c.name == operation.command)
+        return next((each.return_information.name for each in found if each.return_information is not None), "")
 
     def _tap_name(self, operation: Operation) -> str:
         station = next(s for s in self._topology.province.stations if s.code == operation.station)

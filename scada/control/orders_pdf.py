@@ -24,6 +24,7 @@ ACTIONS: Final[Mapping[StepAction, str]] = MappingProxyType(
         StepAction.CLOSE: "Đóng",
         StepAction.RAISE: "Tăng nấc",
         StepAction.LOWER: "Giảm nấc",
+        StepAction.SET: "Đặt",
         StepAction.CHECK: "Kiểm tra",
     }
 )
@@ -116,6 +117,8 @@ def step_words(step: Step, province: Province) -> str:
     if not step.device:
         return ACTIONS[step.action]
     code, name = step.device.split("/", 1)
+    if step.value is not None:
+        return f"{ACTIONS[step.action]} {name} = {step.value!r} {step.unit} ({code})"
     station = next(each for each in province.stations if each.code == code)
     kind = next((DEVICES[each.kind] for each in station.devices if each.name == name), "máy biến áp")
     return f"{ACTIONS[step.action]} {kind} {name} ({code})"

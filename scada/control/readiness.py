@@ -181,6 +181,15 @@ def position_points(stations: Sequence[Station]) -> dict[int, tuple[str, Point]]
     }
 
 
+def set_point_points(stations: Sequence[Station]) -> dict[int, tuple[str, Point]]:
+    """Point id → (target, point) of what shows every set-point in force."""
+    return {
+        each.command.return_information.id: (target, each.command.return_information)
+        for target, each in controllables(stations).items()
+        if each.point_class is PointClass.SET_POINT and each.command.return_information is not None
+    }
+
+
 def neighbours(stations: Sequence[Station], lines: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
     """Every station with those a line leads to; ``lines`` are pairs of station codes."""
     near: dict[str, set[str]] = {station.code: {station.code} for station in stations}

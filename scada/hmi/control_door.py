@@ -26,9 +26,10 @@ MOST_WATCHERS: Final = 64
 Desk = Callable[[], ControlDesk | None]
 
 
-def control_routes(desk: Desk) -> list[BaseRoute]:
-    """The routes; ``desk`` gives the desk while this process is in control, else None: then they answer 503."""
-    door = _Door(desk)
+def control_routes(desk: Desk, why: Callable[[], str] = str) -> list[BaseRoute]:
+    """The routes; ``desk`` gives the desk while this process is in control, else None: then they answer 503, and
+    ``why``, when there is more to say."""
+    door = _Door(desk, why)
     prefix = "/api/v1/control"
     return [
         Route(f"{prefix}/messages", door.submit, methods=["POST"]),
@@ -43,8 +44,9 @@ def control_routes(desk: Desk) -> list[BaseRoute]:
 
 
 class _Door:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, why: Callable[[], str]) -> None:
         self._desk = desk
+        self._why = why
         self._watchers = 0
 
     async def submit(self, request: Request) -> Response:
@@ -53,10 +55,13 @@ class _Door:
     async def approve(self, request: Request) -> Response:
         return await self._taken(request, ControlDesk.approve)
 
+    def _standing_by(self) -> Response:
+        return _answer({"error": self._why() or "this process is not in control"}, 503)
+
     async def _taken(self, request: Request, give: Callable[[ControlDesk, bytes], Any]) -> Response:
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         document = await _body(request)
         if document is None:
             return _answer({"error": f"a message has at most {MOST_BYTES} bytes"}, 413)
@@ -66,14 +71,14 @@ class _Door:
     async def commands(self, _: Request) -> Response:
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         return _answer({"commands": [each.report() for each in desk.courses.values()]})
 
     async def command(self, request: Request) -> Response:
         """``?steps=N&wait_s=S``: answer when there are more than N steps, it waits for somebody, or S s are over."""
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         course = desk.courses.get(request.path_params["id"])
         if course is None:
             return _answer({"error": f"no command {request.path_params['id']!r} here"}, 404)
@@ -96,19 +101,19 @@ class _Door:
     async def tags(self, _: Request) -> Response:
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         return _answer({"tags": [tag_report(tag) for tag in desk.tags.all()]})
 
     async def events(self, _: Request) -> Response:
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         return _answer({"events": [event_report(each) for each in desk.alarms.events]})
 
     async def alarms(self, _: Request) -> Response:
         desk = self._desk()
         if desk is None:
-            return _standing_by()
+            return self._standing_by()
         return _answer({"alarms": [event_report(each) for each in desk.alarms.unacknowledged.values()]})
 
 
@@ -123,7 +128,3 @@ async def _body(request: Request) -> bytes | None:
 
 def _answer(body: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
-
-
-def _standing_by() -> Response:
-    return _answer({"error": "this process is not in control"}, 503)

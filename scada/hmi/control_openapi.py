@@ -26,7 +26,9 @@ def description() -> dict[str, Any]:
             ),
         },
         "paths": {
-            "/api/v1/control/messages": {"post": _post("Operate, select, execute, cancel; tags; acknowledge alarms")},
+            "/api/v1/control/messages": {
+                "post": _post("Operate, select, execute, cancel; switch a meter's supply; tags; acknowledge alarms")
+            },
             "/api/v1/control/approvals": {"post": _post("The second signature over a command that waits for it")},
             "/api/v1/control/commands": {"get": _get("Commands under way and the latest ended ones")},
             "/api/v1/control/commands/{id}": {
@@ -118,6 +120,13 @@ def _report() -> dict[str, Any]:
             "facts": {"type": "array", "items": {"type": "string"}},
             "consequences": {"type": ["object", "null"]},
             "steps": {"type": "array", "items": {"type": "object"}},
+            "sentence": {"type": "string", "description": "how the switching of a meter's supply ended, in words"},
+            "persons": {"type": "array", "items": {"type": "string"}, "description": "who stands for it"},
+            "meter_state": {
+                "type": "string",
+                "description": "what the meter said of its disconnect control, '' when it said nothing: CONNECTED, "
+                "DISCONNECTED or READY_FOR_RECONNECTION",
+            },
             "document": {"type": "string", "description": "the signed document, to be countersigned by an approver"},
         },
     }

@@ -59,6 +59,9 @@ VIETNAMESE: Final[Mapping[str, str]] = {
     "emergency override": "thao tác khẩn cấp một người",
     "control taken over": "quyền điều khiển chuyển sang tiến trình khác",
     "control lost": "mất quyền điều khiển",
+    "journal incomplete": "nhật ký điều khiển không toàn vẹn",
+    "set-point changed without command": "giá trị đặt thay đổi không có lệnh",
+    "stations are watched, nothing can be operated: {}": "chỉ giám sát được các trạm, không thao tác được: {}",
     "alarms not acknowledged: {} (scada alarms)": "cảnh báo chưa xác nhận: {} (scada alarms)",
     "{} not acknowledged (scada alarms)": "{} chưa xác nhận (scada alarms)",
     # what runs

@@ -1,6 +1,7 @@
 """Orders to meters' disconnect controls: only by the desk's door, signed, in one's own area, written down before."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from scada.control.journal import JournalWriter, whole_entries
 from scada.control.message import Wish
+from scada.control.tenure import segments
+from scada.hashchain import ChainError
+from scada.hmi.control_openapi import description
 from scada.model.errors import StoreUnavailable
+from scada.model.event import EventKind
 from scada.model.meterlink import SupplyAction, SupplyOutcome, SupplyPlace
 from tests.fakes_control import Rig, rig_at
 
@@ -24,14 +30,17 @@ OFF, ON = SupplyAction.DISCONNECT, SupplyAction.RECONNECT
 class FakeSupply:
     """One meter on a feeder of TN01. ``says``: what the head-end makes of the next order."""
 
-    says: SupplyOutcome | StoreUnavailable = field(
-        default_factory=lambda: SupplyOutcome(SERIAL, "done", "", "CONNECTED")
-    )
+    says: SupplyOutcome | Exception = field(default_factory=lambda: SupplyOutcome(SERIAL, "done", "", "CONNECTED"))
     feeder: str = "TN01/471"
     registry_is_away: bool = False
     told: list[tuple[int, SupplyAction, str, float]] = field(default_factory=list)
     journal_then: str = ""
     rig: Rig | None = None
+    is_told: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     def place(self, serial: int) -> SupplyPlace | None:
         if self.registry_is_away:
@@ -42,7 +51,9 @@ class FakeSupply:
         assert self.rig is not None
         self.journal_then = self.rig.journal_text()
         self.told.append((serial, action, requested_by, within_s))
-        if isinstance(self.says, StoreUnavailable):
+        self.is_told.set()
+        assert self.may_answer.wait(30.0)
+        if isinstance(self.says, Exception):
             raise self.says
         return self.says
 
@@ -134,3 +145,73 @@ async def test_a_meter_takes_one_order_at_a_time(supply: FakeSupply) -> None:
     reports = await asyncio.gather(order(supply, ON), order(supply, OFF))
     assert sorted(each["outcome"] for each in reports) == ["completed", "refused"]
     assert len(supply.told) == 1
+
+
+def outcomes(rig: Rig) -> list[tuple[str, str]]:
+    """Of all orders, as the journal has them."""
+    entries = [entry for path in segments(rig.folder) for entry in whole_entries(path)]
+    return [(e.body["outcome"], e.body["sentence"]) for e in entries if e.kind == "outcome" and e.body is not None]
+
+
+async def test_a_fault_of_ours_after_an_order_was_sent_leaves_it_unknown_and_the_meter_free(
+    supply: FakeSupply, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert supply.rig is not None
+    supply.says = ZeroDivisionError("a bug")
+    report = await order(supply, OFF)
+    words = "a fault of this program ended it; the log tells which after the order was sent"
+    assert (report["outcome"], report["sentence"]) == ("unknown", words)
+    assert outcomes(supply.rig) == [("unknown", words)]
+    assert [each.kind for each in supply.rig.desk.alarms.events] == [EventKind.OUTCOME_UNKNOWN]
+    assert "ZeroDivisionError: a bug" in caplog.text
+    supply.says = SupplyOutcome(SERIAL, "done", "", "DISCONNECTED")
+    assert (await order(supply, OFF))["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["somebody waits", "whoever asked is gone"])
+async def test_an_order_under_way_when_the_desk_is_stopped_ends_as_unknown_at_once(
+    supply: FakeSupply, *, waits: bool
+) -> None:
+    assert supply.rig is not None
+    supply.may_answer.clear()
+    asking = asyncio.create_task(order(supply, OFF))
+    assert await asyncio.to_thread(supply.is_told.wait, 30.0)
+    if not waits:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    await supply.rig.stop_desk()
+    told = ("unknown", "the desk was stopped after the order was sent")
+    if waits:
+        report = await asking
+        assert (report["outcome"], report["sentence"]) == told
+    supply.may_answer.set()
+    supply.rig.start_desk()
+    assert outcomes(supply.rig) == [told]
+    assert [each.kind for each in supply.rig.desk.alarms.events] == [EventKind.OUTCOME_UNKNOWN]
+
+
+async def test_an_order_that_cannot_be_journaled_is_refused_and_not_sent(
+    supply: FakeSupply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert supply.rig is not None
+    document = supply.rig.document("dispatcher-1", Wish.SUPPLY, target=str(SERIAL), supply=OFF)
+
+    write = JournalWriter.__call__
+
+    def full(self: JournalWriter, kind: str, body: Any) -> None:
+        if kind == "execute":
+            raise ChainError("No space left on device")
+        write(self, kind, body)
+
+    monkeypatch.setattr(JournalWriter, "__call__", full)
+    report = await supply.rig.desk.submit(document)
+    assert refused(report) == ("refused", "the journal cannot be written: No space left on device")
+    assert supply.told == []
+
+
+async def test_the_door_is_described_with_the_supply_of_meters() -> None:
+    described = description()
+    assert "supply" in described["paths"]["/api/v1/control/messages"]["post"]["summary"]
+    schemas = described["components"]["schemas"]
+    assert "disconnect" in str(schemas["SupplyAction"])
+    assert {"sentence", "persons", "meter_state"} <= schemas["Report"]["properties"].keys()

@@ -172,6 +172,35 @@ async def test_a_journal_with_one_flipped_bit_is_broken_at_that_entry(
     assert json.loads(shown)["segment"] == "000001"
 
 
+async def test_a_broken_end_of_the_journal_is_shown_signed_for_and_set_aside(
+    rig: Rig, terminal: Terminal, tmp_path: Path
+) -> None:
+    words = ("journal", "set-aside", "--key", "dispatcher-1", "--reason", "disk fault", "--yes")
+    assert "is in control: its journal is not broken" in await terminal.type(*words, code=1)
+    shutil.copytree(rig.folder, tmp_path / "var" / "control")
+    shutil.copytree(rig.folder / "pki", tmp_path / "var" / "pki")
+    (tmp_path / "var" / "control" / "active.json").unlink()
+    shutil.copy(terminal.folder / "config.toml", tmp_path)
+    other = Terminal(tmp_path)
+    assert "is in order: a desk may be started" in await other.type(*words, code=1)
+    path = segments(tmp_path / "var" / "control")[-1]
+    number = path.read_bytes().count(b"\n") + 1
+    path.write_bytes(path.read_bytes() + b"nonsense TN01/471\n")
+    said = await other.type("journal", "verify", code=1)
+    assert f"broken: segment 000001, entry {number}: cannot be read" in said
+    said = await other.type(*words)
+    for each in (
+        f"{path}, line {number}: cannot be read",
+        f"{number}  nonsense TN01/471",
+        "by dispatcher-1: disk fault",
+    ):
+        assert each in said
+    said = await other.type("journal", "verify")
+    assert f"set aside: segment 000001 from line {number}, 18 bytes, in 000001.aside-" in said
+    assert "intact" in said
+    assert "set aside: segment 000001" in await other.type("journal", "show", "--last", "4")
+
+
 async def test_the_journal_is_read_in_words_and_wrong_names_are_helped(rig: Rig, terminal: Terminal) -> None:
     said = await terminal.type("operate", "tn01/471", "open", "--key", "dispatcher-1", code=1)
     assert "nothing here is called 'tn01/471'; did you mean 'TN01/471'?" in said

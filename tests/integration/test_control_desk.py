@@ -194,6 +194,21 @@ async def test_a_refused_order_hides_no_movement(rig: Rig) -> None:
     assert kinds(rig) == [EventKind.MOVED_WITHOUT_COMMAND]
 
 
+async def test_a_set_point_changed_at_the_station_is_an_event_with_both_values_and_our_own_is_none(rig: Rig) -> None:
+    shown, target = "TN01/T1/voltage_set_point", "TN01/T1/avr.voltage_setpoint"
+    before = float(rig.image.read([shown])[0]["value"])
+    rig.desk.observe(rig.show(shown, before))
+    report = await rig.operate(target, Action.SET, set_point=23.1, unit="kV", reason="test")
+    assert report["outcome"] == "completed"
+    rig.desk.observe(rig.show(shown, 23.1))
+    assert kinds(rig) == []
+    rig.desk.observe(rig.show(shown, 22.9))
+    (event,) = rig.desk.alarms.unacknowledged.values()
+    told = f"{target} changed from 23.1 kV to 22.9 kV without a command"
+    assert (event.kind, event.subject, event.sentence) == (EventKind.SET_POINT_CHANGED, target, told)
+    assert told in rig.journal_text()
+
+
 async def test_after_an_unknown_outcome_nothing_rests_on_the_position_of_before(rig: Rig) -> None:
     rig.proxy.expect(operate=Trick.CUT_AFTER)
     assert (await rig.operate(FEEDER, Action.OPEN))["outcome"] == "unknown"

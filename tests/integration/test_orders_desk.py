@@ -160,6 +160,47 @@ async def test_an_order_opens_and_closes_a_feeder_with_two_signatures_on_each_co
     assert month.by_station["TN02"].operations == 0
 
 
+SET = (
+    ORDER[: ORDER.index("[[step]]")]
+    + """\
+[[step]]
+action = "set"
+device = "TN01/T1/avr.voltage_setpoint"
+value = 23.1
+unit = "kV"
+expect = [{ point = "TN01/T1/voltage_set_point", above = 23.05 }]
+"""
+)
+
+
+async def test_an_order_gives_a_set_point_with_every_check_of_a_single_one(tmp_path: Path) -> None:
+    """The second order of the same value is refused by the desk as reached; one between two steps has no frame."""
+    told: list[str] = []
+    states = []
+    async with patient_rig(tmp_path / "control") as rig, doors(rig, tmp_path):
+        for number, value in (("1", "23.1"), ("2", "23.1"), ("3", "23.1005")):
+            text = SET.replace("2026-0007", number).replace("23.1\n", f"{value}\n")
+            with approved(rig, tmp_path, text) as record:
+                states.append((await carried_out(rig, tmp_path, record, told), record.status.reason))
+        journal = [entry for path in segments(rig.folder) for entry in whole_entries(path)]
+        assert rig.simulated.plant.signal("TN01/T1/voltage_set_point") == 23.1
+
+    target = "TN01/T1/avr.voltage_setpoint"
+    assert states == [
+        (OrderState.COMPLETED, ""),
+        (OrderState.STOPPED, f"step 1: position reached ({target} is 23.1 kV already)"),
+        (
+            OrderState.STOPPED,
+            f"step 1: inconsistent parameters ({target} cannot be told 23.1005 kV: "
+            "23.1005 lies between two steps of 0.01)",
+        ),
+    ]
+    received = [entry.body for entry in journal if entry.kind == "received" and entry.body]
+    assert [(each["set_point"], each["unit"]) for each in received] == [(23.1, "kV"), (23.1, "kV"), (23.1005, "kV")]
+    (sent,) = [entry.body for entry in journal if entry.kind == "execute" and entry.body]
+    assert (sent["command"], sent["set_point"]) == (target, 23.1)
+
+
 async def test_what_the_desk_refuses_stops_the_order_and_reaches_no_wire(tmp_path: Path) -> None:
     """Between approval and execution somebody switches the bay to local: the desk refuses, the order ends."""
     told: list[str] = []

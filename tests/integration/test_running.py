@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,11 +18,13 @@ import pytest
 from historian.migrate import MigrationError
 from historian.spool import Spool
 from scada.config import HttpConfig
+from scada.control.recovery import begin
+from scada.control.tenure import Watch, segments, take
 from scada.files import Installation, load_installation
 from scada.hmi.door import DoorTaken
 from scada.model.errors import StoreRejected
 from scada.model.quality import Quality
-from scada.running import run
+from scada.running import NothingOperated, run
 from scada.services.endpoints import Endpoints
 
 # The load flow's native library dies with the thread that loaded it first, and every run here has a thread of its own.
@@ -208,3 +211,25 @@ async def test_a_file_where_the_spool_belongs_does_not_stop_the_scan(
         await room.state_when(both_are_lost)
     samples = room.last_state()["samples"]
     assert samples["offered"] == samples["stored"] > 0
+
+
+async def test_a_journal_that_cannot_be_continued_leaves_stations_to_look_at_and_nothing_to_operate(
+    installation: Installation, endpoints: Endpoints
+) -> None:
+    folder = installation.config.var / "control"
+    tenure = take(folder, time.monotonic)
+    assert tenure is not None
+    journal, _ = begin(folder, tenure, 0)
+    journal.close(0)
+    tenure.release()
+    path = segments(folder)[0]
+    path.write_bytes(path.read_bytes().replace(b'"token": 1', b'"token": 7').replace(b'"token":1', b'"token":7'))
+    with pytest.raises(NothingOperated, match="line 1: its content was changed"):
+        async with running(installation, at(endpoints, NOWHERE)) as room:
+            state = await room.state_when(both_are_lost)
+            assert (state["control"], "scada journal set-aside" in state["no_desk"]) == (None, True)
+            status, answer = await room.ask("/api/v1/control/alarms")
+            assert (status, answer) == (503, {"error": state["no_desk"]})
+            assert (await room.ask("/api/v1/stations/TN13/points"))[0] == 200
+            assert Watch(folder, time.monotonic).holder() is None
+    assert room.last_state()["samples"]["spooled"] >= points_of(installation)

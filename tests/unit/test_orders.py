@@ -72,6 +72,13 @@ def test_an_order_is_read_as_written(tmp_path: Path) -> None:
     assert file.order.step[5] == Step(StepAction.CLOSE, "S1/171-76", Place.ON_SITE, "Đã treo biển báo", within_s=60.0)
 
 
+SET = """\
+[[step]]
+action = "set"
+device = "S1/T1/avr.voltage_setpoint"
+value = 23.1
+unit = "kV"
+"""
 HEAD = 'number = "1"\npurpose = "x"\nprepared_by = "y"\n'
 
 
@@ -102,6 +109,33 @@ HEAD = 'number = "1"\npurpose = "x"\nprepared_by = "y"\n'
         (
             HEAD + '[[step]]\naction = "open"\ndevice = "S1/171"\ndead_on_site = true\n',
             ["step[1].dead_on_site: S1/171 is no earthing switch"],
+        ),
+        (
+            HEAD + SET.replace("avr.voltage_setpoint", "avr.voltage_set"),
+            [
+                "step[1].device: S1/T1/avr.voltage_set is no set-point; did you mean 'S1/T1/avr.voltage_setpoint'?",
+            ],
+        ),
+        (HEAD + SET.replace("value = 23.1", ""), ["step[1].value: set needs the value, and its unit"]),
+        (
+            HEAD + SET.replace('"kV"', '"V"'),
+            ["step[1].value: S1/T1/avr.voltage_setpoint is set in kV; the unit given is 'V'"],
+        ),
+        (
+            HEAD + SET.replace("23.1", "25"),
+            ["step[1].value: 25.0 kV is outside the limits of S1/T1/avr.voltage_setpoint: 21 to 24 kV"],
+        ),
+        (
+            HEAD + SET.replace("23.1", "nan"),
+            ["step[1].value: must be a finite number, is nan"],
+        ),
+        (
+            HEAD + SET + 'place = "on_site"\n',
+            ["step[1].place: a set-point is given from the control centre"],
+        ),
+        (
+            HEAD + '[[step]]\naction = "open"\ndevice = "S1/171"\nvalue = 1.0\n',
+            ["step[1].value: open takes no value and no unit"],
         ),
         (HEAD + '[[step]]\naction = "check"\n', ["step[1].expect: a check needs a reading to check"]),
         (
@@ -353,6 +387,29 @@ async def test_every_step_is_done_read_back_and_logged(office: Office) -> None:
     assert "S1/171-76" in office.truth.closed
     assert told[0] == "1 check"
     assert told[-1] == "0 completed"
+
+
+async def test_a_set_point_is_simulated_signed_with_its_value_and_given_by_the_desk_alone(office: Office) -> None:
+    shown = 'expect = [{ point = "S1/T1/voltage_set_point", above = 23.0 }]\n'
+    text = ORDER[: ORDER.index("[[step]]")] + SET + shown
+    assert [each.refused for each in office.check.simulate(office.written(text).order, None, NOW).steps] == [""]
+    unmet = office.check.simulate(office.written(text.replace("above", "below")).order, None, NOW)
+    assert "S1/T1/voltage_set_point < 23, but it is 23.1" in unmet.steps[0].refused
+    (step,) = office.written(text).order.step
+    operation = operation_of(step, PROVINCE)
+    assert operation == Operation("S1", "T1", "avr.voltage_setpoint", "", Action.SET, 23.1, "kV")
+    assert str(step) == "set S1/T1/avr.voltage_setpoint 23.1 kV"
+    assert step_words(step, PROVINCE) == "Đặt T1/avr.voltage_setpoint = 23.1 kV (S1)"
+    office.desk.answers["S1/T1/avr.voltage_setpoint"] = lambda: Done(Outcome.REFUSED, "position reached (…)")
+    with office.approved(ORDER[: ORDER.index("[[step]]")] + SET) as record:
+        assert await runner(office).carry_out(record, PREPARER) is OrderState.STOPPED
+    assert office.desk.operated == [("S1/T1/avr.voltage_setpoint set 23.1 kV", "2026-0042", 1)]
+
+
+def test_a_set_point_is_not_given_while_the_tap_changer_moves(office: Office) -> None:
+    office.desk.seen.said["S1/T1/oltc_in_progress"] = 1.0
+    verdict = office.check.simulate(office.written(HEAD + SET).order, office.desk.seen, NOW)
+    assert verdict.steps[0].refused.startswith("blocked by process (Tap change in progress")
 
 
 async def test_a_step_is_on_the_disk_before_it_is_done(office: Office) -> None:
