@@ -87,7 +87,7 @@ def mark_implausible(values: ValueArray, quality: QualityArray, low: ValueArray,
     # Comparing with NaN gives False: one look tells that nothing is to be marked. Infinity passes where no limit is.
     inside = values >= low
     inside &= values <= high
-    if inside.all() and np.isfinite(values).all():
+    if np.count_nonzero(inside) == len(values) == np.count_nonzero(np.isfinite(values)):
         return
     quality[(values < low) | (values > high)] |= np.uint8(Quality.OVERFLOW)
     quality[~np.isfinite(values)] |= np.uint8(Quality.INVALID)

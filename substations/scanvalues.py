@@ -37,9 +37,10 @@ class ScanValues:
         came = [each is not None for each in answers]
         if not any(came):
             return no_samples()
-        raw = np.concatenate([self._nothing[row] if each is None else each[0] for row, each in enumerate(answers)])
+        parts = [self._nothing[row] if each is None else each[0] for row, each in enumerate(answers)]
+        raw = np.frombuffer(b"".join(parts), dtype=np.uint8)
         times = np.array([0 if each is None else each[1] for each in answers])
         values, quality = self._decoder.decode(raw)
         mark_implausible(values, quality, self._low, self._high)
-        found = samples(self._decoder.points, times[self._part], values, quality, cause)
-        return found if all(came) else found[np.array(came)[self._part]]
+        found = samples(self._decoder.points, times.take(self._part), values, quality, cause)
+        return found if all(came) else found.compress(np.array(came)[self._part])

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scada.image import ImageCounts, ProcessImage
 from scada.model.cause import Cause
@@ -64,6 +66,35 @@ def test_becoming_invalid_and_valid_again_are_events_and_the_value_of_an_invalid
     assert events(one, rows((3, 7, 0.0, Quality.INVALID))) == [(3, 7, 0.0)]
     assert events(one, rows((3, 8, 1.0, Quality.INVALID))) == []
     assert events(one, rows((3, 9, 2.0))) == [(3, 9, 2.0)]
+
+
+SAMPLES = st.tuples(
+    st.sampled_from([3, 5, 1]),
+    st.sampled_from([0.0, 1.0, 2.0]),
+    st.sampled_from([0, Quality.NOT_TOPICAL, Quality.INVALID, Quality.BLOCKED, Quality.INVALID | Quality.NOT_TOPICAL]),
+    st.sampled_from([Cause.SPONTANEOUS, Cause.BACKGROUND_SCAN]),
+)
+
+
+@given(st.lists(st.lists(SAMPLES, max_size=8), max_size=6))
+def test_events_are_exactly_those_of_the_rule_told_sample_by_sample(
+    batches: list[list[tuple[int, float, int, int]]],
+) -> None:
+    """The rule once more, without arrays: the last valid value, and every doubt but NOT_TOPICAL."""
+    one = ProcessImage((BREAKER, TRIP, POWER))
+    last: dict[int, tuple[float, int]] = {}
+    for moment, batch in enumerate(batches):
+        wanted = []
+        for place, (point, value, quality, _) in enumerate(batch):
+            doubts, valid = quality & ~Quality.NOT_TOPICAL, not quality & Quality.INVALID
+            if point == POWER.id or (point not in last and not valid):
+                continue
+            before = last.get(point, (value, doubts))
+            if (valid and value != before[0]) or doubts != before[1]:
+                wanted.append((point, 100 * moment + place, value))
+            last[point] = (value if valid else before[0], doubts)
+        given = np.array([(p, 100 * moment + n, v, q, c) for n, (p, v, q, c) in enumerate(batch)], dtype=SAMPLE)
+        assert events(one, given) == wanted
 
 
 def test_a_point_that_was_only_invalid_so_far_tells_its_state_without_an_event() -> None:
