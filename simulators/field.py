@@ -33,7 +33,7 @@ from simulators.state_file import STATE_EVERY_S, write_json
 from simulators.station_scenario import StationFault
 from simulators.stimuli import StimuliFile
 from substations.adapters import bind, read_maps
-from substations.nodemap import StationNodes
+from substations.nodes import StationNodes
 from substations.registers import StationRegisters
 
 _FLEET_DRAIN_S: Final = 8.0

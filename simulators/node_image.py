@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scada.model.addcause import AddCause
 from scada.model.sample import PointArray, QualityArray, TimeArray, ValueArray
 from simulators.orders import Action, CarryOut, OrderSlot
-from substations.nodemap import BoundNode, BoundNodeCommand, NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import BoundNode, BoundNodeCommand, StationNodes
 
 _LIMITS: Final = {
     NodeType.BOOLEAN: (0.0, 1.0),

@@ -13,7 +13,7 @@ from asyncua import ua
 from asyncua.common.event_objects import TripAlarm
 from asyncua.server.internal_server import InternalServer
 
-from substations.nodemap import BoundCondition
+from substations.nodes import BoundCondition
 
 _EPOCH: Final = ua.DateTime(1970, 1, 1, tzinfo=UTC)
 _SEVERITY: Final = 800

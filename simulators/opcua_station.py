@@ -27,7 +27,8 @@ from simulators.node_image import NodeImage, NodeOrders, NodeValue
 from simulators.opcua_alarms import Alarms
 from simulators.opcua_security import secure
 from simulators.orders import CarryOut
-from substations.nodemap import NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import StationNodes
 
 _EPOCH: Final = ua.DateTime(1970, 1, 1, tzinfo=UTC)
 _VARIANTS: Final = {

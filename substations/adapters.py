@@ -16,10 +16,13 @@ from scada.model.station import Protocol, Station
 from scada.tables import refuse_faults
 from substations.link import StationLink
 from substations.mapcheck import load_register_map
-from substations.nodemap import NodeMap, StationNodes, bind_nodes, load_node_map
+from substations.nodemap import NodeMap
+from substations.nodemapcheck import load_node_map
+from substations.nodes import StationNodes, bind_nodes
 from substations.registermap import RegisterMap
 from substations.registers import StationRegisters, bind_registers
-from substations.scan import Sink, StationScan, Timing
+from substations.scan import Sink, StationScan
+from substations.schedule import Timing
 from substations.verification import Verification
 
 LINKS = {Protocol.MODBUS: "substations.modbus", Protocol.OPCUA: "substations.opcua"}

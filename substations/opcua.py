@@ -35,7 +35,7 @@ from scada.model.sample import SampleArray
 from scada.model.station import Endpoint
 from substations.changeblock import ChangeBlock, joined
 from substations.link import FailedRead, LinkCounts, ScanAnswer
-from substations.nodemap import BoundNode, StationNodes
+from substations.nodes import BoundNode, StationNodes
 from substations.opcua_changes import Changes, of_values
 from substations.opcua_conditions import Conditions
 from substations.opcua_inbox import Inbox

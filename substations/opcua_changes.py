@@ -18,7 +18,7 @@ from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import QualityArray, SampleArray, no_samples, samples
 from substations.changeblock import ChangeBlock, block, joined
-from substations.nodemap import BoundNode
+from substations.nodes import BoundNode
 from substations.quality import mark_implausible, of_opcua_status, tells_overflow
 from substations.timetag import believable
 

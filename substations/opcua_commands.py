@@ -23,7 +23,8 @@ from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Station
-from substations.nodemap import BoundNode, BoundNodeCommand, NodeCommand, NodeType, StationNodes, form_of
+from substations.nodemap import NodeCommand, NodeType
+from substations.nodes import BoundNode, BoundNodeCommand, StationNodes, form_of
 from substations.opcua_security import secure
 from substations.quality import of_opcua_status
 from substations.setpoint import nearness

@@ -22,7 +22,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from scada.model.errors import LinkError
 from substations.changeblock import ChangeBlock, block
-from substations.nodemap import BoundCondition
+from substations.nodes import BoundCondition
 from substations.opcua_changes import microseconds
 from substations.timetag import OLDEST_US
 

@@ -9,7 +9,7 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
-from substations.nodemap import BoundNode
+from substations.nodes import BoundNode
 from substations.opcua_conditions import event_filter
 
 KEEP_ALIVE_S: Final = 5.0

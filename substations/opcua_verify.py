@@ -15,7 +15,8 @@ from asyncua.ua.uaerrors import UaError
 
 from scada.model.errors import LinkError
 from scada.model.station import Endpoint
-from substations.nodemap import NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import StationNodes
 from substations.opcua_security import secure
 from substations.quality import of_opcua_status
 from substations.verification import Finding, Verification, Weight, judge_value

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from scada.model.errors import Fault
 from scada.model.point import Point, PointKind
-from scada.model.station import Bay, CommandKind, Station
-from scada.tables import Faults, nearest
-from substations.mapnames import in_bay, like
+from scada.model.station import Bay, Station
+from scada.tables import Faults
+from substations.mapbinding import MappedBay, mapped_bays
+from substations.mapnames import in_bay
 from substations.mapspans import Span, bit_range, check_overlaps, quality_span, register_span
 from substations.registermap import (
     CommandEntry,
@@ -21,7 +22,7 @@ from substations.registermap import (
     PointEntry,
     RegisterMap,
 )
-from substations.setpoint import Form, check_limits
+from substations.setpoint import Form
 from substations.wiretypes import DTYPES, HIGHEST_ADDRESS, Order, Table, WireType
 
 
@@ -104,25 +105,15 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
     commands: list[BoundCommand] = []
     buffers: list[BoundEventBuffer] = []
     freezes: list[BoundFreeze] = []
-    seen: set[tuple[str, str]] = set()
-    for bay in station.bays:
-        faults = Faults(f"{station.code}/{bay.name}", found)
-        register_map = maps.get(bay.map)
-        if register_map is None:
-            faults.add("map", f"no such register map: {bay.map!r}{nearest(bay.map, list(maps))}")
-            continue
-        if register_map.bay_type != bay.bay_type:
-            faults.add("map", f"{bay.map!r} is for bay type {register_map.bay_type!r}, not {bay.bay_type!r}")
-            continue
-        complete = Faults(f"{bay.map}.toml", [] if (bay.map, bay.bay_type) in seen else found)
-        seen.add((bay.map, bay.bay_type))
-        of_bay = _bind_points(bay, register_map, faults, complete)
+    for mapped in mapped_bays(station, maps, "register", found):
+        bay, register_map = mapped.bay, mapped.map
+        of_bay = _bind_points(mapped)
         points += of_bay
-        commands += _bind_commands(station.code, bay, register_map, faults, complete)
+        commands += _bind_commands(station.code, mapped)
         if register_map.event_buffer is not None:
-            buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, faults))
+            buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, mapped.faults))
         if register_map.freeze is not None:
-            freezes.append(_bind_freeze(station.code, bay, register_map.freeze, of_bay, faults))
+            freezes.append(_bind_freeze(station.code, bay, register_map.freeze, of_bay, mapped.faults))
     spans = [
         Span(each.point.name, each.table, *bit_range(each.table, each.address, each.type, each.bit, each.width))
         for each in [*points, *(frozen for freeze in freezes for frozen in freeze.points)]
@@ -135,23 +126,15 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
     return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers), tuple(freezes))
 
 
-def _bind_points(bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults) -> list[BoundPoint]:
-    known = {point.name.split("/", 2)[2]: point for point in bay.points}
-    entries = [(block, entry) for block in register_map.block for entry in block.points]
-    mapped = {in_bay(entry.name, bay) for _, entry in entries}
-    for name in sorted(mapped - known.keys()):
-        complete.add(name, f"is no point of bay type {bay.bay_type!r}{like(name, list(known))}")
-    for name in known:
-        if name not in mapped:
-            complete.add(name, f"is a point of bay type {bay.bay_type!r} that the map does not place")
-    bound = [
-        _bound(known[name], block, entry, bay.base)
-        for block, entry in entries
-        if (name := in_bay(entry.name, bay)) in known
-    ]
+def _bind_points(mapped: MappedBay[RegisterMap]) -> list[BoundPoint]:
+    bay, known = mapped.bay, mapped.points
+    entries = [(in_bay(entry.name, bay), block, entry) for block in mapped.map.block for entry in block.points]
+    placed = sorted({name for name, _, _ in entries})
+    mapped.check_names(known, placed, "point")
+    bound = [_bound(known[name], block, entry, bay.base) for name, block, entry in entries if name in known]
     highest = max((each.address + each.size - 1 for each in bound), default=0)
     if highest > HIGHEST_ADDRESS:
-        faults.add("base", f"{bay.base} puts the last address at {highest}, above {HIGHEST_ADDRESS}")
+        mapped.faults.add("base", f"{bay.base} puts the last address at {highest}, above {HIGHEST_ADDRESS}")
     return bound
 
 
@@ -174,35 +157,25 @@ def _bound(point: Point, block: MapBlock, entry: PointEntry, base: int) -> Bound
     )
 
 
-def _bind_commands(
-    station: str, bay: Bay, register_map: RegisterMap, faults: Faults, complete: Faults
-) -> list[BoundCommand]:
-    known = {command.name.split("/")[-1]: command for command in bay.commands}
+def _bind_commands(station: str, mapped: MappedBay[RegisterMap]) -> list[BoundCommand]:
+    bay, known = mapped.bay, mapped.commands
+    entries = {in_bay(entry.name, bay): entry for entry in mapped.map.command}
+    mapped.check_names(known, entries, "command")
     bound = []
-    for entry in register_map.command:
-        name = in_bay(entry.name, bay)
+    for name, entry in entries.items():
         if name not in known:
-            complete.add(name, f"is no command of bay type {bay.bay_type!r}{like(name, list(known))}")
             continue
-        if entry.set_point != (known[name].kind is CommandKind.SET_POINT):
-            complete.add(name, f"is a {known[name].kind.value} in bay type {bay.bay_type!r}: set_point does not fit")
-        if entry.set_point and entry.type in DTYPES:
-            check_limits(form_of(entry), known[name], complete)
-        if (entry.select is not None) != known[name].select:
-            complete.add(name, f"select-before-operate is {known[name].select} in bay type {bay.bay_type!r}, not here")
-        places = [
+        set_point = form_of(entry) if entry.set_point else None
+        mapped.check_command(name, known[name], set_point=set_point, selects=entry.select is not None)
+        operate, select, echo, result = (
             None if offset is None else bay.base + offset
             for offset in (entry.operate, entry.select, entry.echo, entry.result)
-        ]
-        operate, select, echo, result = places
+        )
         assert operate is not None
-        highest = max(place for place in places if place is not None) + entry.type.registers - 1
-        if highest > HIGHEST_ADDRESS:
-            faults.add(f"command {name}", f"address {highest} is above {HIGHEST_ADDRESS}")
+        last = max(place for place in (operate, select, echo, result) if place is not None) + entry.type.registers - 1
+        if last > HIGHEST_ADDRESS:
+            mapped.faults.add(f"command {name}", f"address {last} is above {HIGHEST_ADDRESS}")
         bound.append(BoundCommand(f"{station}/{bay.name}/{name}", entry, operate, select, echo, result))
-    for name in known:
-        if name not in {in_bay(entry.name, bay) for entry in register_map.command}:
-            complete.add(name, f"is a command of bay type {bay.bay_type!r} that the map does not place")
     return bound
 
 

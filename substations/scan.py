@@ -1,116 +1,38 @@
 """The supervised scan of one station: when to ask, when a link counts as lost, what is told about it.
 
-Knows periods, silence, back-off and what follows a reconnection. Does not know protocols, or what becomes of the
+Knows silence, back-off and what follows a reconnection. Does not know protocols, periods, or what becomes of the
 samples.
 
-Every period has an absolute schedule: a late scan does not shift the later ones, and missed ones are counted and left
-out, not caught up. Stations share nothing, so a slow or silent one never delays another.
+Stations share nothing, so a slow or silent one never delays another.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import astuple, dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from scada.clock import now_us
 from scada.config import ScanConfig
 from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.point import Point
-from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, QualityArray, SampleArray, ValueArray, samples
-from scada.model.supervision import LinkFigures, link_points
 from substations.chatter import ChatterFilter, ChatterRule
 from substations.freezing import StationFreeze
-from substations.link import FailedRead, LinkCounts, ScanAnswer, StationLink
+from substations.link import FailedRead, ScanAnswer, StationLink
+from substations.scancounts import LinkState, LinkTelling, ScanCounts, StationStatistics
+from substations.schedule import Schedule, Timing, begin
 
 logger = logging.getLogger(__name__)
 
 Sink = Callable[[SampleArray], None]
 """Takes the samples of one scan without waiting."""
 
-_RATE_WINDOW_S: Final = 5.0
 _RESTART_S: Final = 5.0
-_TELL_S: Final = 60.0
 _GOLDEN: Final = 0.6180339887498949
 """Multiples of it spread evenly over a period: stations do not all ask in the same millisecond."""
-
-
-class LinkState(StrEnum):
-    """State of the link to one station."""
-
-    CONNECTING = "connecting"
-    UP = "up"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The clocks of a scan loop: ``now`` in µs UTC dates samples, ``monotonic`` in s paces, ``sleep`` waits."""
-
-    now: Clock = now_us
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-@dataclass(frozen=True, slots=True)
-class StationStatistics:
-    """How the scan of one station goes. Times are µs UTC, 0 = never.
-
-    ``overruns``: scans left out because an earlier one was late; ``silent``: scans without any answer;
-    ``failed_points``: points that the last scans could not get although the station answers; ``points_per_s``: samples
-    received, over the last five seconds or more.
-    """
-
-    station: str
-    points: int
-    state: LinkState
-    since: int
-    scans: int
-    silent: int
-    overruns: int
-    samples: int
-    failed_points: int
-    points_per_s: float
-    last_scan_s: float
-    last_answer: int
-    last_error: str
-    restarts: int
-    link: LinkCounts
-    chattering: int
-    """Contacts blocked because they flap."""
-    chatter_suppressed: int
-    """Samples of such contacts held back: samples received = passed on + suppressed."""
-
-
-@dataclass(slots=True)
-class _Counts:
-    scans: int = 0
-    silent: int = 0
-    overruns: int = 0
-    samples: int = 0
-    points_per_s: float = 0.0
-    last_scan_s: float = 0.0
-    last_answer: int = 0
-    last_error: str = ""
-    restarts: int = 0
-    window_from: float = 0.0
-    window_samples: int = 0
-
-
-@dataclass(slots=True)
-class _Schedule:
-    """When each period is due, in monotonic seconds, and which are owed an integrity scan."""
-
-    due: dict[float, float]
-    integrity_due: float
-    owed: set[float] = field(default_factory=set)
 
 
 class StationScan:
@@ -127,11 +49,8 @@ class StationScan:
         tell: Sink | None = None,
     ) -> None:
         self.code = code
-        self._tell = tell
-        self._told: LinkFigures | None = None
-        self._tell_due = 0.0
         address = points[0].id >> 16 if points else 0
-        self._link_ids = np.array([point.id for point in link_points(code, address)] if points else [], dtype=np.int32)
+        self._telling = LinkTelling(code, address, tell) if points and tell is not None else None
         self._link = link
         self._sink = sink
         self._config = config
@@ -139,14 +58,14 @@ class StationScan:
         self._ids: PointArray = np.array(sorted(point.id for point in points), dtype=np.int32)
         self._values = np.zeros(len(self._ids))
         self._qualities = np.full(len(self._ids), Quality.INVALID, dtype=np.uint8)
-        self._phase = (points[0].id >> 16) * _GOLDEN % 1.0 if points else 0.0
+        self._phase = address * _GOLDEN % 1.0
         self._state = LinkState.CONNECTING
         self._since = self._timing.now()
         self._is_open = False
         self._silent_in_row = 0
         self._failing: dict[float, tuple[FailedRead, ...]] = {}
         self._overrunning = False
-        self._counts = _Counts(window_from=self._timing.monotonic())
+        self._counts = ScanCounts(self._timing.monotonic())
         rule = ChatterRule(
             config.chatter_changes, int(config.chatter_window_s * 1e6), int(config.chatter_quiet_s * 1e6)
         )
@@ -196,9 +115,8 @@ class StationScan:
                 if self._state is LinkState.LOST:
                     await self._reconnect()
                     schedule = self._new_schedule()
-                period_s = min(schedule.due, key=lambda each: (schedule.due[each], each))
-                await self._sleep_until(schedule.due[period_s])
-                await self._scan_due(schedule, period_s)
+                await self._sleep_until(schedule.due[schedule.next])
+                await self._scan_due(schedule, schedule.next)
         finally:
             self._is_open = False
             await self._link.close()
@@ -213,28 +131,18 @@ class StationScan:
                 logger.exception("%s scan crashed; starts again in %g s", self.code, _RESTART_S)
                 await self._timing.sleep(_RESTART_S)
 
-    def _new_schedule(self) -> _Schedule:
-        now = self._timing.monotonic()
-        due = {period_s: now + period_s * self._phase for period_s in self._link.periods}
-        return _Schedule(due, now + self._config.integrity_scan_s * (1.0 + self._phase))
+    def _new_schedule(self) -> Schedule:
+        return begin(self._link.periods, self._config.integrity_scan_s, self._phase, self._timing.monotonic())
 
     async def _sleep_until(self, due: float) -> None:
         wait = due - self._timing.monotonic()
         if wait > 0:
             await self._timing.sleep(wait)
 
-    async def _scan_due(self, schedule: _Schedule, period_s: float) -> None:
-        if self._timing.monotonic() >= schedule.integrity_due:
-            schedule.integrity_due += self._config.integrity_scan_s
-            schedule.owed = set(schedule.due)
-        cause = Cause.BACKGROUND_SCAN if period_s in schedule.owed else Cause.SPONTANEOUS
+    async def _scan_due(self, schedule: Schedule, period_s: float) -> None:
         was_open = self._is_open
-        answered = await self._attempt(period_s, cause)
-        if answered:
-            schedule.owed.discard(period_s)
-        late = self._timing.monotonic() - schedule.due[period_s]
-        missed = max(0, int(late / period_s))
-        schedule.due[period_s] += (missed + 1) * period_s
+        answered = await self._attempt(period_s, schedule.cause(period_s, self._timing.monotonic()))
+        missed = schedule.advance(period_s, self._timing.monotonic(), answered=answered)
         # Connecting, and waiting for a silent station, take what they take: only a scan that was answered can overrun.
         if answered and was_open:
             self._note_overrun(missed, period_s)
@@ -265,20 +173,8 @@ class StationScan:
         return True
 
     def _tell_figures(self) -> None:
-        """The state of the link as points of the station: at once when it turns, else every minute."""
-        if self._tell is None or not len(self._link_ids):
-            return
-        figures = _figures(self.statistics)
-        now = self._timing.monotonic()
-        turned = self._told is None or (figures.up, figures.event_overflow) != (
-            self._told.up,
-            self._told.event_overflow,
-        )
-        if not turned and now < self._tell_due:
-            return
-        self._told, self._tell_due = figures, now + _TELL_S
-        values = np.array([float(each) for each in astuple(figures)])
-        self._tell(samples(self._link_ids, self._timing.now(), values, Quality.GOOD, Cause.SPONTANEOUS))
+        if self._telling is not None:
+            self._telling.tell(self.statistics, self._timing.monotonic(), self._timing.now())
 
     async def _interrogate(self) -> dict[float, ScanAnswer]:
         """General interrogation: the present value of every point, whatever its period."""
@@ -298,7 +194,7 @@ class StationScan:
         rows = np.searchsorted(self._ids, answer.batch["point"])
         self._values[rows] = answer.batch["value"]
         self._qualities[rows] = answer.batch["quality"]
-        self._count_samples(len(answer.batch))
+        self._counts.count_samples(len(answer.batch), self._timing.monotonic())
         self._sink_some(self._chatter.pass_on(answer.batch, self._timing.now()))
         for each in answer.failed:
             self._sink(self._doubtful(each.points, each.quality))
@@ -306,7 +202,7 @@ class StationScan:
 
     async def _freeze_totals(self) -> None:
         if (answer := await self._freeze.carry_out()) is not None:
-            self._count_samples(len(answer.batch))
+            self._counts.count_samples(len(answer.batch), self._timing.monotonic())
             self._sink_some(answer.batch)
 
     def _sink_some(self, batch: SampleArray) -> None:
@@ -322,16 +218,6 @@ class StationScan:
         values, qualities = self._last_known(points)
         return samples(points, self._timing.now(), values, qualities | np.uint8(quality), Cause.SPONTANEOUS)
 
-    def _count_samples(self, number: int) -> None:
-        counts = self._counts
-        counts.samples += number
-        counts.window_samples += number
-        elapsed = self._timing.monotonic() - counts.window_from
-        if elapsed >= _RATE_WINDOW_S:
-            counts.points_per_s = counts.window_samples / elapsed
-            counts.window_from += elapsed
-            counts.window_samples = 0
-
     def _note_answer(self) -> None:
         now = self._timing.now()
         if self._state is LinkState.LOST:
@@ -345,9 +231,7 @@ class StationScan:
         self._counts.last_answer = now
 
     async def _note_silence(self, reason: str) -> None:
-        self._counts.silent += 1
-        self._counts.last_error = reason
-        self._counts.points_per_s = 0.0
+        self._counts.note_silence(reason)
         self._is_open = False
         await self._link.close()
         self._silent_in_row += 1
@@ -396,25 +280,6 @@ class StationScan:
             )
         else:
             logger.info("%s scan keeps its period again after %d overruns", self.code, self._counts.overruns)
-
-
-def _figures(statistics: StationStatistics) -> LinkFigures:
-    link = statistics.link
-    return LinkFigures(
-        up=statistics.state is LinkState.UP,
-        event_overflow=link.event_overflow,
-        round_trips=link.round_trips,
-        errors=link.errors,
-        silent_scans=statistics.silent,
-        overruns=statistics.overruns,
-        scan_s=statistics.last_scan_s,
-        failed_points=statistics.failed_points,
-        events=link.events,
-        events_lost=link.events_lost,
-        wrong_times=link.wrong_times,
-        chattering=statistics.chattering,
-        chatter_suppressed=statistics.chatter_suppressed,
-    )
 
 
 def _points_of(failed: tuple[FailedRead, ...]) -> set[int]:

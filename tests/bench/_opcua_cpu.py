@@ -19,7 +19,8 @@ from scada.clock import now_us
 from scada.model.cause import Cause
 from scada.model.point import Point, PointKind, point_id
 from scada.model.station import Endpoint, Protocol
-from substations.nodemap import BoundNode, NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
 from tests.bench._field import end_process, start_process
 from tests.bench._opcua_source import NAMESPACE, is_double

@@ -19,7 +19,8 @@ from scada.model.cause import Cause
 from scada.model.sample import SampleArray
 from substations.adapters import open_link
 from substations.link import LinkCounts, ScanAnswer, StationLink
-from substations.scan import LinkState, StationScan, scan_stations
+from substations.scan import StationScan, scan_stations
+from substations.scancounts import LinkState
 from tests.bench._field import RunningField
 from tests.bench._house import House
 

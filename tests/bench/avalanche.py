@@ -30,7 +30,8 @@ from scada.model.station import Province
 from scada.model.statusevent import STATUS_EVENT
 from scada.running import ControlRoom
 from substations.adapters import Maps
-from substations.scan import LinkState, scan_stations
+from substations.scan import scan_stations
+from substations.scancounts import LinkState
 from tests.bench._busy_stations import ANALOG, BAYS, PERIOD_S, STATIONS, register_maps, stations
 from tests.bench._field import end_process, start_talking
 from tests.bench._house import House, private_services

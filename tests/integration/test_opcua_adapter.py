@@ -19,9 +19,11 @@ from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.station import Endpoint, Protocol
 from simulators.address_space import Nodes, SharingServer, standard_nodes
-from substations.nodemap import BoundNode, NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
-from substations.scan import LinkState, StationScan, scan_stations
+from substations.scan import StationScan, scan_stations
+from substations.scancounts import LinkState
 from tests.fakes_substations import make_point
 
 pytestmark = pytest.mark.integration

@@ -19,7 +19,8 @@ from simulators.impairments import Impairment
 from simulators.opcua_station import OpcuaStation
 from simulators.orders import Action
 from simulators.relay import ImpairedLink
-from substations.nodemap import BoundNode, BoundNodeCommand, NodeCommand, NodeType, StationNodes
+from substations.nodemap import NodeCommand, NodeType
+from substations.nodes import BoundNode, BoundNodeCommand, StationNodes
 from substations.opcua_commands import OpcuaCommandLink
 from tests.fakes_substations import make_point, make_station
 

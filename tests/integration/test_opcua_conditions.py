@@ -22,7 +22,8 @@ from simulators.address_space import Nodes, standard_nodes
 from simulators.impairments import Impairment
 from simulators.opcua_station import OpcuaStation
 from simulators.relay import ImpairedLink
-from substations.nodemap import BoundCondition, BoundNode, NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import BoundCondition, BoundNode, StationNodes
 from substations.opcua import OpcuaLink
 from tests.fakes_substations import make_point
 

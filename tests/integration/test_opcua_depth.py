@@ -25,7 +25,8 @@ from simulators.address_space import Nodes, SharingServer, standard_nodes
 from simulators.impairments import Impairment
 from simulators.relay import ImpairedLink
 from substations.changeblock import block
-from substations.nodemap import BoundNode, NodeType, StationNodes
+from substations.nodemap import NodeType
+from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
 from substations.opcua_security import APPLICATION_URI
 from tests.fakes_substations import make_point

@@ -27,7 +27,8 @@ from scada.pki.application import make_application
 from simulators.address_space import standard_nodes
 from simulators.opcua_station import OpcuaStation
 from simulators.orders import Action
-from substations.nodemap import BoundCondition, BoundNode, BoundNodeCommand, NodeCommand, NodeType, StationNodes
+from substations.nodemap import NodeCommand, NodeType
+from substations.nodes import BoundCondition, BoundNode, BoundNodeCommand, StationNodes
 from substations.opcua import OpcuaLink
 from substations.opcua_commands import OpcuaCommandLink
 from substations.opcua_security import APPLICATION_URI

@@ -14,7 +14,8 @@ from scada.model.point import Point, PointKind, point_id
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, SampleArray, no_samples, samples
 from substations.link import FailedRead, LinkCounts, ScanAnswer
-from substations.scan import StationScan, Timing
+from substations.scan import StationScan
+from substations.schedule import Timing
 
 HOUR = 3_600_000_000
 TOTALS = tuple(Point(point_id(7, 1, n), f"TN07/171/E{n}", PointKind.INTEGRATED_TOTAL, "", "") for n in (1, 2))

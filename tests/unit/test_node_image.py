@@ -8,7 +8,8 @@ from scada.model.point import Point, PointKind
 from scada.model.quality import Quality
 from simulators.node_image import NodeImage, NodeOrders, NodeValue
 from simulators.orders import Action
-from substations.nodemap import BoundNode, BoundNodeCommand, NodeCommand, NodeType, StationNodes
+from substations.nodemap import NodeCommand, NodeType
+from substations.nodes import BoundNode, BoundNodeCommand, StationNodes
 
 NOW = 1_795_410_000_000_000
 

@@ -8,7 +8,9 @@ import pytest
 from scada.model.errors import Fault
 from scada.model.point import PointKind
 from scada.model.station import CommandKind, CommandPoint, Protocol, Station
-from substations.nodemap import NodeMap, NodeType, bind_nodes, load_node_map
+from substations.nodemap import NodeMap, NodeType
+from substations.nodemapcheck import load_node_map
+from substations.nodes import bind_nodes
 from tests.fakes_substations import make_point, make_station
 
 MAP = """

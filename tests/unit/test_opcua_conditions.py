@@ -11,7 +11,7 @@ from asyncua import ua
 from scada.model.errors import LinkError
 from scada.model.point import PointKind
 from substations.changeblock import block
-from substations.nodemap import BoundCondition
+from substations.nodes import BoundCondition
 from substations.opcua_conditions import Conditions, event_filter
 from tests.fakes_substations import make_point
 

@@ -16,7 +16,9 @@ from scada.model.point import Point, PointKind, point_id
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, samples
 from substations.link import FailedRead, LinkCounts, ScanAnswer
-from substations.scan import LinkState, StationScan, Timing, scan_stations
+from substations.scan import StationScan, scan_stations
+from substations.scancounts import LinkState
+from substations.schedule import Timing
 
 POINTS = tuple(Point(point_id(7, 1, n), f"TN07/171/P{n}", PointKind.MEASURED_VALUE, "", "") for n in (1, 2, 3))
 FAST, SLOW = POINTS[:2], POINTS[2:]

@@ -12,7 +12,8 @@ from scada.model.point import Point, PointKind, point_id
 from scada.model.sample import SampleArray, samples
 from scada.model.supervision import LINK_POINTS, LinkFigures, link_points
 from substations.link import LinkCounts, ScanAnswer
-from substations.scan import StationScan, Timing
+from substations.scan import StationScan
+from substations.schedule import Timing
 
 POINT = Point(point_id(7, 1, 1), "TN07/171/P1", PointKind.SINGLE_POINT, "", "")
 CONFIG = ScanConfig(silent_scans=2, reconnect_min_s=1.0, reconnect_max_s=1.0)
