@@ -21,14 +21,14 @@ from scada.model.station import Endpoint
 from substations.eventbuffer import Registers
 from substations.layout import RawArray
 from substations.link import FailedRead, LinkCounts, ScanAnswer
-from substations.modbus_connection import ModbusConnection, Refusal, Silence
+from substations.modbus_connection import ModbusConnection, Silence
 from substations.modbus_events import EventReading, total
+from substations.modbus_frames import Refusal
 from substations.modbus_freeze import ModbusFreezes
 from substations.polling import ReadBlock, halves, plan_reads
 from substations.quality import is_about_the_address, of_modbus_exception
 from substations.registers import StationRegisters
 from substations.scanvalues import Answer, ScanValues
-from substations.wiretypes import Table
 
 _MOST_SILENT: Final = 2
 """Reads left unanswered before the rest of a scan is given up: each costs a whole timeout."""
@@ -266,7 +266,7 @@ class ModbusLink:
 
     async def _write(self, address: int, words: Sequence[int]) -> str:
         try:
-            await self._connection.write(Table.HOLDING_REGISTER, address, words)
+            await self._connection.write(address, words)
         except Refusal as refusal:
             return of_modbus_exception(refusal.code)[0]
         return ""

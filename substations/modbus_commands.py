@@ -1,18 +1,13 @@
 """Commands to a station over Modbus TCP: select register, echo, operate register, result register.
 
-Knows the field library, one connection and the register map's commands. Does not know who ordered what, or whether the
+Knows one connection and the register map's commands. Does not know the field library, who ordered what, or whether the
 position came as wanted. A read is asked again on a fresh connection; a write never is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from scada.model.addcause import AddCause
 from scada.model.cause import Cause
@@ -22,6 +17,9 @@ from scada.model.ports import Clock
 from scada.model.sample import SampleArray, no_samples, samples
 from scada.model.station import Station
 from substations.decode import Codec
+from substations.layout import RawArray
+from substations.modbus_connection import ModbusConnection, Silence
+from substations.modbus_frames import Refusal
 from substations.polling import ReadBlock, plan_reads
 from substations.quality import of_modbus_exception
 from substations.registermap import CommandEntry
@@ -37,12 +35,11 @@ class ModbusCommandLink:
     """CommandLink over Modbus TCP."""
 
     def __init__(self, station: Station, registers: StationRegisters, now: Clock) -> None:
-        self._endpoint = station.endpoint
+        self._connection = ModbusConnection(station.endpoint)
         self._now = now
         self._commands = {each.name: each for each in registers.commands}
         self._returns = _return_blocks(station, registers)
-        self._client: AsyncModbusTcpClient | None = None
-        self._selected_over: dict[str, AsyncModbusTcpClient | None] = {}
+        self._selected_over: dict[str, int | None] = {}
         self._turn = asyncio.Lock()
 
     def select_timeout_s(self, command: str) -> float | None:
@@ -77,8 +74,9 @@ class ModbusCommandLink:
             return DeviceAnswer()
         words = _words(bound.entry, action)
         async with self._turn:
+            await self._open()
             answer = await self._write(bound, bound.select, words)
-            self._selected_over[command] = self._client
+            self._selected_over[command] = self._connection.session
             if answer.refused is not None:
                 return answer
             # An action is told by one register, a value by all of its own.
@@ -94,94 +92,80 @@ class ModbusCommandLink:
         if bound.select is None or bound.entry.set_point:
             return DeviceAnswer()
         async with self._turn:
+            await self._open()
             return await self._write(bound, bound.select, _split(bound.entry, bound.entry.cancel))
 
     async def operate(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
-        # Never on a connection opened for it: what was checked and selected came over the one before.
-        if self._client is None or not self._client.connected:
-            raise NothingSent("the connection was lost since the device was asked")
-        if bound.select is not None and self._selected_over.pop(command, None) is not self._client:
-            raise NothingSent("the connection it was selected over was lost")
+        words = _words(bound.entry, action)
+        session = self._connection.session
         async with self._turn:
-            return await self._write(bound, bound.operate, _words(bound.entry, action))
+            # Never on a connection opened for it: what was checked and selected came over the one before.
+            if session is None or session != self._connection.session:
+                raise NothingSent("the connection was lost since the device was asked")
+            if bound.select is not None and self._selected_over.pop(command, None) != session:
+                raise NothingSent("the connection it was selected over was lost")
+            return await self._write(bound, bound.operate, words)
 
     async def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._connection.close()
 
-    async def _open(self) -> AsyncModbusTcpClient:
-        if self._client is not None and self._client.connected:
-            return self._client
-        await self.close()
-        end = self._endpoint
-        client = AsyncModbusTcpClient(end.host, port=end.port, timeout=end.timeout_s, retries=0, reconnect_delay=0)
-        if not await client.connect():
-            client.close()
-            raise NothingSent(f"cannot connect to {end.host}:{end.port}")
-        self._client = client
-        return client
+    async def _open(self) -> None:
+        if self._connection.session is not None:
+            return
+        try:
+            await self._connection.open()
+        except LinkError as error:
+            raise NothingSent(str(error)) from None
 
     async def _write(self, bound: BoundCommand, address: int, words: list[int]) -> DeviceAnswer:
-        client = await self._open()
-        unit = self._endpoint.unit_id
-        if bound.entry.table is Table.COIL:
-            request = client.write_coil(address, bool(words[0]), device_id=unit)
-        elif len(words) == 1:
-            request = client.write_register(address, words[0], device_id=unit)
-        else:
-            request = client.write_registers(address, words, device_id=unit)
-        answer = await self._answered(request)
-        if not isinstance(answer, ExceptionResponse):
-            return DeviceAnswer()
-        meaning, _ = of_modbus_exception(answer.exception_code)
-        if answer.exception_code != _DEVICE_FAILURE or bound.result is None:
+        """Once, over the connection there is."""
+        try:
+            if len(words) == 1:
+                await self._connection.write_one(bound.entry.table, address, words[0])
+            else:
+                await self._connection.write(address, words)
+        except Refusal as refusal:
+            return await self._refused(bound, refusal.code)
+        except Silence as silence:
+            raise self._lost(silence) from None
+        return DeviceAnswer()
+
+    async def _refused(self, bound: BoundCommand, code: int) -> DeviceAnswer:
+        meaning, _ = of_modbus_exception(code)
+        if code != _DEVICE_FAILURE or bound.result is None:
             return DeviceAnswer(AddCause.NOT_SUPPORTED, meaning)
         try:
-            code = (await self._registers(bound.entry.echo_table, bound.result, 1))[0]
+            result = (await self._registers(bound.entry.echo_table, bound.result, 1))[0]
         except LinkError:
             # It said no before the link went: that stays true.
             return DeviceAnswer(AddCause.UNKNOWN, f"{meaning}; its result register could not be read")
-        return DeviceAnswer(_add_cause(code), f"{meaning}; result register {code}")
+        return DeviceAnswer(_add_cause(result), f"{meaning}; result register {result}")
 
     async def _registers(self, table: Table, address: int, count: int) -> list[int]:
         raw = await self._cells(table, address, count)
         return [int(each) for each in (raw if table.of_bits else raw.view(">u2"))]
 
-    async def _cells(self, table: Table, address: int, count: int) -> NDArray[np.uint8]:
-        """Bits, or bytes of registers; asked a second time on a new connection when the first is dead."""
+    async def _cells(self, table: Table, address: int, count: int) -> RawArray:
+        """Raw bytes; asked a second time on a new connection when the first is dead."""
         try:
-            answer = await self._read(table, address, count)
+            return await self._read(table, address, count)
         except AnswerLost:
-            await self.close()
-            answer = await self._read(table, address, count)
-        if isinstance(answer, ExceptionResponse):
-            raise NothingSent(f"{table.value} {address}: {of_modbus_exception(answer.exception_code)[0]}")
-        if table.of_bits:
-            return np.array(answer.bits[:count], dtype=np.uint8)
-        if len(answer.registers) != count:
-            raise NothingSent(f"{table.value} {address}: {len(answer.registers)} registers where {count} belong")
-        return np.array(answer.registers, dtype=">u2").view(np.uint8)
+            return await self._read(table, address, count)
 
-    async def _read(self, table: Table, address: int, count: int) -> ModbusPDU:
-        client = await self._open()
-        read: dict[Table, Callable[..., Awaitable[ModbusPDU]]] = {
-            Table.COIL: client.read_coils,
-            Table.DISCRETE_INPUT: client.read_discrete_inputs,
-            Table.HOLDING_REGISTER: client.read_holding_registers,
-            Table.INPUT_REGISTER: client.read_input_registers,
-        }
-        return await self._answered(read[table](address, count=count, device_id=self._endpoint.unit_id))
-
-    async def _answered(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+    async def _read(self, table: Table, address: int, count: int) -> RawArray:
+        await self._open()
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s * 2):
-                return await request
-        except (TimeoutError, ModbusException, OSError) as error:
-            # A late answer must not be taken for the next one's: this connection is over.
-            await self.close()
-            raise AnswerLost(str(error) or f"no answer within {self._endpoint.timeout_s:g} s") from None
+            return await self._connection.read(table, address, count)
+        except Refusal as refusal:
+            raise NothingSent(f"{table.value} {address}: {of_modbus_exception(refusal.code)[0]}") from None
+        except Silence as silence:
+            raise self._lost(silence) from None
+
+    def _lost(self, silence: Silence) -> AnswerLost:
+        """A late answer must not be taken for the next one's: this connection is over."""
+        self._connection.close()
+        return AnswerLost(str(silence))
 
 
 def _words(entry: CommandEntry, action: WireAction) -> list[int]:

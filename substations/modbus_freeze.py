@@ -14,7 +14,8 @@ from scada.model.ports import Clock
 from scada.model.quality import Quality
 from scada.model.sample import PointArray, no_samples
 from substations.link import FailedRead, ScanAnswer
-from substations.modbus_connection import ModbusConnection, Refusal, Silence
+from substations.modbus_connection import ModbusConnection, Silence
+from substations.modbus_frames import Refusal
 from substations.polling import ReadBlock, plan_reads
 from substations.quality import of_modbus_exception
 from substations.registers import BoundFreeze
@@ -61,7 +62,10 @@ class ModbusFreezes:
         """When the device confirmed that it froze, µs UTC, or its refusal."""
         bound = device.bound
         try:
-            await self._connection.write(bound.table, bound.address, [bound.value])
+            if bound.table.of_bits:
+                await self._connection.write_one(bound.table, bound.address, bound.value)
+            else:
+                await self._connection.write(bound.address, [bound.value])
         except Refusal as refusal:
             return device.refused(refusal.code)
         return self._now()

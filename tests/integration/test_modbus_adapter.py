@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +20,10 @@ from scada.model.station import Endpoint, Protocol
 from substations.link import ScanAnswer
 from substations.modbus import ModbusLink
 from substations.registers import BoundFreeze, BoundPoint, StationRegisters
-from substations.scan import LinkState, StationScan, scan_stations
+from substations.scan import StationScan, scan_stations
+from substations.scancounts import LinkState
 from substations.wiretypes import Table, WireType
+from tests.fakes_modbus import Device, device
 from tests.fakes_substations import make_entry
 
 pytestmark = pytest.mark.integration
@@ -29,67 +31,6 @@ pytestmark = pytest.mark.integration
 NOW = 1_700_000_000_000_000
 GOOD = Cause.SPONTANEOUS
 TIMEOUT_S = 0.3
-
-
-@dataclass
-class Device:
-    """A Modbus device written by hand: 0..99 of every table hold their own address, bits are odd addresses.
-
-    ``answer`` may replace the bytes of an answer; None means silence, an exception closes the connection.
-    """
-
-    answer: Callable[[bytes, bytes], bytes | None] = lambda _request, answer: answer
-    requests: list[tuple[int, int, int]] = field(default_factory=list)
-    connections: int = 0
-    port: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self.server is not None
-        self.server.close()
-        for writer in self.writers:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
-        self.writers.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        try:
-            while True:
-                request = await reader.readexactly(12)
-                tid, _, _, unit, function, start, count = struct.unpack(">HHHBBHH", request)
-                self.requests.append((function, start, count))
-                if start + count > 100:
-                    pdu = bytes([function | 0x80, 2])
-                elif function <= 2:
-                    bits = sum(1 << n for n in range(count) if (start + n) % 2)
-                    data = bits.to_bytes((count + 7) // 8, "little")
-                    pdu = bytes([function, len(data)]) + data
-                else:
-                    pdu = struct.pack(f">BB{count}H", function, count * 2, *range(start, start + count))
-                reply = struct.pack(">HHHB", tid, 0, len(pdu) + 1, unit) + pdu
-                answer = self.answer(request, reply)
-                if answer is not None:
-                    writer.write(answer)
-        except (asyncio.IncompleteReadError, ConnectionError, EOFError):
-            writer.close()
-
-
-@asynccontextmanager
-async def device(answer: Callable[[bytes, bytes], bytes | None] | None = None) -> AsyncIterator[Device]:
-    """A running device."""
-    one = Device() if answer is None else Device(answer)
-    await one.start()
-    try:
-        yield one
-    finally:
-        await one.stop()
 
 
 def entries(*addresses: int, table: Table = Table.INPUT_REGISTER, period_s: float = 1.0) -> list[BoundPoint]:
@@ -276,6 +217,32 @@ async def test_what_is_no_usable_answer_is_a_broken_link_with_its_reason(
     async with device(answer) as one:
         with pytest.raises(LinkError, match=reason):
             await scan_once(one, entries(3, 4))
+
+
+async def test_a_device_that_says_everything_twice_is_heard_once() -> None:
+    """What comes after an answer, or between a question and its answer, is passed over: two of them fill 450 bytes."""
+    points = entries(0, 1) + [make_entry(n, Table.HOLDING_REGISTER, n, WireType.UINT16, gap=99) for n in (2, 99)]
+    async with device(lambda _request, reply: reply + reply) as one:
+        link = make_link(one.port, points)
+        await link.open()
+        answers = [await link.scan(1.0, GOOD) for _ in range(3)]
+        await link.close()
+    assert [len(each.batch) for each in answers] == [4, 4, 4]
+    assert one.connections == 1
+
+
+async def test_a_scan_that_is_cancelled_while_it_waits_ends_and_the_next_one_is_not_disturbed() -> None:
+    async with device(silent) as one:
+        link = make_link(one.port, entries(3))
+        await link.open()
+        scan = asyncio.create_task(link.scan(1.0, GOOD))
+        await eventually(lambda: bool(one.requests))
+        scan.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await scan
+        one.answer = lambda _request, reply: reply
+        assert by_number(entries(3), (await link.scan(1.0, GOOD)).batch) == {3: 3.0}
+        await link.close()
 
 
 async def test_half_an_answer_and_then_the_end_is_found_at_once() -> None:
