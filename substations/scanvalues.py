@@ -24,7 +24,7 @@ class ScanValues:
 
     def __init__(self, reads: Sequence[ReadBlock]) -> None:
         ranges = [AddressRange(each.entries, each.start, each.count) for each in reads]
-        self._nothing = [np.zeros(each.raw_size, dtype=np.uint8) for each in ranges]
+        self._nothing = [bytes(each.raw_size) for each in ranges]
         layout = layout_of(ranges)
         self._decoder = Decoder(layout)
         self._part = layout.part
@@ -37,7 +37,7 @@ class ScanValues:
         came = [each is not None for each in answers]
         if not any(came):
             return no_samples()
-        parts = [self._nothing[row] if each is None else each[0] for row, each in enumerate(answers)]
+        parts = [self._nothing[row] if each is None else each[0].data for row, each in enumerate(answers)]
         raw = np.frombuffer(b"".join(parts), dtype=np.uint8)
         times = np.array([0 if each is None else each[1] for each in answers])
         values, quality = self._decoder.decode(raw)
