@@ -29,7 +29,7 @@ from scada.tables import bounded
 
 @dataclass(frozen=True, slots=True)
 class BayRow:
-    """One ``[[bay]]``: ``busbars`` fill the slots of its type in order."""
+    """One ``[[bay]]``: ``busbars`` fill the slots of its type in order; ``unit_id`` is a device's behind a gateway."""
 
     type: str
     name: str
@@ -38,6 +38,7 @@ class BayRow:
     number: int = bounded(low=1, high=LINK_BAY_NUMBER - 1)
     base: int = bounded(low=0, high=65535, default=0)
     load: LoadRow | None = None
+    unit_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def _bay(file: StationFile, row: BayRow, bay_type: BayType, names: Mapping[str, 
         bay_type=row.type,
         map=row.map,
         base=row.base,
+        unit_id=row.unit_id,
         voltage_kv=bay_type.voltage_kv,
         points=points,
         commands=commands,

@@ -19,6 +19,8 @@ from scada.tables import Faults, bounded, load_table, nearest, refuse_faults
 
 MAP_NAME = re.compile(r"[a-z0-9_]+\.(modbus|opcua)")
 OBJECT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+HIGHEST_UNIT = 255
+"""The last unit identifier (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 4.4.2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,9 @@ def _stations(
 
 def _refuse_taken(file: StationFile, taken: dict[tuple[str, object], str], faults: Faults) -> None:
     end = file.endpoint
-    address = (end.host, end.port, end.unit_id if end.protocol is Protocol.MODBUS else end.path)
-    for key, value in (("code", file.code), ("common_address", file.common_address), ("endpoint", address)):
+    places = sorted(_units(file)) if end.protocol is Protocol.MODBUS else [end.path]
+    addresses = [("endpoint", (end.host, end.port, each)) for each in places]
+    for key, value in (("code", file.code), ("common_address", file.common_address), *addresses):
         if (key, value) in taken:
             shown = f"{end.host}:{end.port}" if key == "endpoint" else repr(value)
             faults.add(key, f"{shown} is already that of {taken[key, value]}")
@@ -205,13 +208,35 @@ def _check_station(
     _refuse_repeats(faults, "transformers", "name", [each.name for each in file.transformers])
     _refuse_repeats(faults, "bay", "name", [each.name for each in file.bay])
     _refuse_repeats(faults, "bay", "number", [each.number for each in file.bay])
-    if file.endpoint.protocol is Protocol.MODBUS:
-        _refuse_repeats(faults, "bay", "base", [each.base for each in file.bay])
+    _check_places(file, faults)
     for index, transformer in enumerate(file.transformers, start=1):
         _check_transformer(transformer, faults, f"transformers[{index}]")
     for index, row in enumerate(file.bay, start=1):
         _check_bay(row, file, bay_types, known_types, faults, f"bay[{index}]")
     _check_all_used(file, bay_types, faults)
+
+
+def _units(file: StationFile) -> set[int]:
+    """Every unit the station's gateway is asked for."""
+    return {file.endpoint.unit_id, *(each.unit_id for each in file.bay if each.unit_id is not None)}
+
+
+def _check_places(file: StationFile, faults: Faults) -> None:
+    """Unit 0 is a broadcast: an order to it would reach every device behind a gateway."""
+    if file.endpoint.protocol is not Protocol.MODBUS:
+        for index, row in enumerate(file.bay, start=1):
+            if row.unit_id is not None:
+                faults.add(f"bay[{index}].unit_id", "belongs to Modbus; this station speaks OPC UA")
+        return
+    own = file.endpoint.unit_id
+    told = [("endpoint", own), *((f"bay[{index}]", row.unit_id) for index, row in enumerate(file.bay, start=1))]
+    for key, unit in told:
+        if unit is not None and not 1 <= unit <= HIGHEST_UNIT:
+            faults.add(f"{key}.unit_id", f"{unit} is not in 1..{HIGHEST_UNIT}")
+    units = [own if row.unit_id is None else row.unit_id for row in file.bay]
+    for unit in sorted(set(units)):
+        bases = [row.base for row, each in zip(file.bay, units, strict=True) if each == unit]
+        _refuse_repeats(faults, "bay", "base", bases)
 
 
 def _check_transformer(transformer: Transformer, faults: Faults, key: str) -> None:

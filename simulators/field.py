@@ -127,7 +127,8 @@ class Field:
         self._fleet = fleet
         self._clock = clock
         self._shared = shared
-        self._images: dict[str, RegisterImage] = {}
+        self._images: dict[str, dict[int, RegisterImage]] = {}
+        """Of each Modbus station, by the unit behind its gateway."""
         self._modbus: list[ModbusStation] = []
         self._opcua: dict[str, OpcuaStation] = {}
         self._links: list[ImpairedLink] = []
@@ -208,9 +209,10 @@ class Field:
         impaired = any(fault.station == station.code for fault in self.plan.faults)
         port = 0 if impaired else end.port
         if end.protocol is Protocol.MODBUS:
-            image = RegisterImage(self.plan.maps.registers[station.code], self.order)
-            server = ModbusStation(station.code, end.unit_id, image, self._clock)
-            self._images[station.code] = image
+            registers = self.plan.maps.registers[station.code]
+            images = {unit: RegisterImage(registers.of_unit(unit), self.order) for unit in registers.units}
+            server = ModbusStation(station.code, images, self._clock)
+            self._images[station.code] = images
             self._modbus.append(server)
             port = await server.start(end.host, port)
         else:
@@ -269,9 +271,10 @@ class Field:
         Whoever calls holds ``_publishing``, so that nothing older is shown after something newer.
         """
         now = self._clock()
-        for code, image in self._images.items():
+        for code, images in self._images.items():
             for shown in self._disturbance.frames(code, self.plant.values(code), now):
-                image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
+                for image in images.values():
+                    image.refresh(shown.points, shown.values, shown.quality, now, shown.times)
             await asyncio.sleep(0)
         for code, server in self._opcua.items():
             for shown in self._disturbance.frames(code, self.plant.values(code), now):
@@ -306,8 +309,9 @@ class Field:
             await asyncio.sleep(STATE_EVERY_S)
 
     def _write_state(self, path: Path) -> None:
-        self.account.modbus_reads = sum(image.reads for image in self._images.values())
-        self.account.modbus_events = sum(image.events for image in self._images.values())
+        devices = [image for images in self._images.values() for image in images.values()]
+        self.account.modbus_reads = sum(image.reads for image in devices)
+        self.account.modbus_events = sum(image.events for image in devices)
         if self._fleet is not None:
             self.account.readings = asdict(self._fleet.stats())
         write_json(path, asdict(self.account))

@@ -4,7 +4,7 @@ Knows pymodbus and one socket. Does not know registers, orders or the plant.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -39,48 +39,46 @@ _DENIALS: Final = {
 
 
 class _ImageStore(SimCore):
-    """pymodbus' data store, answered from a ``RegisterImage`` instead of from lists of its own."""
+    """pymodbus' data store, answered from the units' ``RegisterImage`` instead of from lists of its own."""
 
-    def __init__(self, unit_id: int, image: RegisterImage, clock: Clock) -> None:
-        super().__init__(_placeholder(unit_id))
-        self._unit_id = unit_id
-        self._image = image
+    def __init__(self, units: Mapping[int, RegisterImage], clock: Clock) -> None:
+        super().__init__(_placeholder(min(units)))
+        self._units = units
         self._clock = clock
 
     async def async_getValues(  # noqa: N802  # pymodbus names the method
         self, device_id: int, func_code: int, address: int, count: int = 1
     ) -> list[int] | list[bool] | ExcCodes:
-        found = self._image.read(self._table(device_id, func_code), address, count)
+        found = self._unit(device_id).read(_TABLES[func_code], address, count)
         return _DENIALS[found] if isinstance(found, Denied) else found
 
     async def async_setValues(  # noqa: N802  # pymodbus names the method
         self, device_id: int, func_code: int, address: int, values: list[int] | list[bool]
     ) -> ExcCodes | None:
         written = [int(value) for value in values]
-        denied = self._image.write(self._table(device_id, func_code), address, written, self._clock())
+        denied = self._unit(device_id).write(_TABLES[func_code], address, written, self._clock())
         return None if denied is None else _DENIALS[denied]
 
-    def _table(self, device_id: int, func_code: int) -> Table:
-        if device_id != self._unit_id:
-            raise NoSuchIdException(f"unit {device_id} is not {self._unit_id}")
-        return _TABLES[func_code]
+    def _unit(self, device_id: int) -> RegisterImage:
+        if device_id not in self._units:
+            raise NoSuchIdException(f"unit {device_id} is not among {sorted(self._units)}")
+        return self._units[device_id]
 
 
 class ModbusStation:
-    """Serves one image on one socket, from ``start`` to ``stop``."""
+    """Serves the images of its units on one socket, from ``start`` to ``stop``."""
 
-    def __init__(self, station: str, unit_id: int, image: RegisterImage, clock: Clock) -> None:
+    def __init__(self, station: str, units: Mapping[int, RegisterImage], clock: Clock) -> None:
         self.station = station
-        self._unit_id = unit_id
-        self._image = image
+        self._units = units
         self._clock = clock
         self._server: ModbusTcpServer | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen and answer from now on; returns the port, of interest when 0 was asked for. Raises PortTaken."""
         opened = listen(host, port, self.station)
-        server = ModbusTcpServer(_placeholder(self._unit_id), address=(host, port))
-        server.context = _ImageStore(self._unit_id, self._image, self._clock)
+        server = ModbusTcpServer(_placeholder(min(self._units)), address=(host, port))
+        server.context = _ImageStore(self._units, self._clock)
         server.call_create = partial(
             asyncio.get_running_loop().create_server, server.handle_new_connection, sock=opened
         )

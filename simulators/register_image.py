@@ -39,7 +39,7 @@ class _Place:
 
 
 class RegisterImage:
-    """Registers and bits of one station, as bytes on the wire; addresses outside the map do not exist."""
+    """Registers and bits of one device of a station, as bytes on the wire; addresses outside the map do not exist."""
 
     def __init__(self, registers: StationRegisters, carry_out: CarryOut) -> None:
         self.reads = 0
@@ -248,6 +248,7 @@ def _set_point(command: BoundCommand) -> BoundPoint:
     entry = command.entry
     return BoundPoint(
         point=Point(0, command.name, PointKind.MEASURED_VALUE, "", ""),
+        unit=command.unit,
         table=entry.table,
         address=0,
         type=entry.type,

@@ -64,6 +64,7 @@ class EventBuffer:
 
     def __init__(self, bound: BoundEventBuffer) -> None:
         self.name = bound.name
+        self.unit = bound.unit
         self.points = bound.points
         entry = bound.entry
         self.entry = entry
@@ -167,6 +168,7 @@ class EventBuffer:
         point = Point(number, f"{self.name} field {number}", PointKind.INTEGRATED_TOTAL, "", "")
         return BoundPoint(
             point=point,
+            unit=self.unit,
             table=self.entry.table,
             address=offset,
             type=wire_type,

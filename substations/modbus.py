@@ -7,6 +7,7 @@ the field library, when to scan, when a link counts as lost or what becomes of t
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -26,7 +27,7 @@ from substations.modbus_events import EventReading, total
 from substations.modbus_frames import Refusal
 from substations.modbus_freeze import ModbusFreezes
 from substations.polling import ReadBlock, halves, plan_reads
-from substations.quality import is_about_the_address, of_modbus_exception
+from substations.quality import is_about_the_address, is_about_the_gateway, of_modbus_exception
 from substations.registers import StationRegisters
 from substations.scanvalues import Answer, ScanValues
 
@@ -77,13 +78,17 @@ class ModbusLink:
     def __init__(self, endpoint: Endpoint, registers: StationRegisters, now: Clock) -> None:
         self._now = now
         self._connection = ModbusConnection(endpoint)
+        self._several_units = len(registers.units) > 1
         planned: dict[float, list[_Block]] = {}
         for read in plan_reads(registers.points):
-            planned.setdefault(read.period_s, []).append(_block(read))
+            planned.setdefault(read.period_s, []).append(self._block(read))
         self._planned = {period_s: tuple(blocks) for period_s, blocks in planned.items()}
         self._blocks = dict(self._planned)
         self._values = {period_s: _values(blocks) for period_s, blocks in self._planned.items()}
-        self._events = tuple(EventReading(each, self._ask, self._write, now) for each in registers.event_buffers)
+        self._events = tuple(
+            EventReading(each, partial(self._ask, each.unit), partial(self._write, each.unit), now)
+            for each in registers.event_buffers
+        )
         self._freezes = ModbusFreezes(registers.freezes, self._connection, now)
         self._covered = _covered(registers, self._events)
         self._events_missed = 0
@@ -172,7 +177,7 @@ class ModbusLink:
             raise LinkError(reason)
         read = others[0].read
         try:
-            await self._connection.read(read.table, read.start, read.count)
+            await self._connection.read(read.unit, read.table, read.start, read.count)
         except Refusal:
             return
         except Silence:
@@ -189,7 +194,8 @@ class ModbusLink:
     async def _read(self, block: _Block, scan: _Scan) -> tuple[_Block, ...]:
         """Note what became of a block; the parts to read instead when the device refuses some of its addresses."""
         try:
-            raw = await self._connection.read(block.read.table, block.read.start, block.read.count)
+            read = block.read
+            raw = await self._connection.read(read.unit, read.table, read.start, read.count)
         except Refusal as refusal:
             scan.answered = True
             return self._refused(block, refusal.code, scan)
@@ -201,12 +207,17 @@ class ModbusLink:
     def _refused(self, block: _Block, code: int, scan: _Scan) -> tuple[_Block, ...]:
         parts = halves(block.read) if is_about_the_address(code) else ()
         if parts:
-            return self._divided(block, tuple(_block(part, part=True) for part in parts))
+            return self._divided(block, tuple(self._block(part, part=True) for part in parts))
         self._errors += 1
         meaning, quality = of_modbus_exception(code)
         failed = block.failed(quality, meaning)
-        scan.failed.append(self._rest(block, failed) if block.part else failed)
+        # A gateway waits for a device that is gone before it says so: asked every scan, it would delay its neighbours.
+        rests = block.part or is_about_the_gateway(code)
+        scan.failed.append(self._rest(block, failed) if rests else failed)
         return ()
+
+    def _block(self, read: ReadBlock, *, part: bool = False) -> _Block:
+        return _Block(read, f"unit {read.unit} {read.place}" if self._several_units else read.place, part)
 
     def _divided(self, block: _Block, parts: tuple[_Block, ...]) -> tuple[_Block, ...]:
         """One register the device does not have must not cost its neighbours; parts stay until the next ``open``."""
@@ -254,26 +265,22 @@ class ModbusLink:
     async def raw(self, read: ReadBlock) -> RawArray | str:
         """The bytes of one read, or the device's reason for refusing it. Raises LinkError when none comes."""
         try:
-            return await self._ask(Registers(read.table, read.start, read.count))
+            return await self._ask(read.unit, Registers(read.table, read.start, read.count))
         except Silence as silence:
             raise LinkError(str(silence)) from None
 
-    async def _ask(self, wanted: Registers) -> RawArray | str:
+    async def _ask(self, unit: int, wanted: Registers) -> RawArray | str:
         try:
-            return await self._connection.read(wanted.table, wanted.start, wanted.count)
+            return await self._connection.read(unit, wanted.table, wanted.start, wanted.count)
         except Refusal as refusal:
             return of_modbus_exception(refusal.code)[0]
 
-    async def _write(self, address: int, words: Sequence[int]) -> str:
+    async def _write(self, unit: int, address: int, words: Sequence[int]) -> str:
         try:
-            await self._connection.write(address, words)
+            await self._connection.write(unit, address, words)
         except Refusal as refusal:
             return of_modbus_exception(refusal.code)[0]
         return ""
-
-
-def _block(read: ReadBlock, *, part: bool = False) -> _Block:
-    return _Block(read, f"{read.table.value} {read.start}..{read.start + read.count - 1}", part)
 
 
 def _values(blocks: Sequence[_Block]) -> ScanValues:

@@ -63,7 +63,7 @@ class ModbusCommandLink:
             return no_samples()
         entry, block, codec = found
         async with self._turn:
-            raw = await self._cells(block.table, block.start, block.count)
+            raw = await self._cells(block.unit, block.table, block.start, block.count)
         values, quality = codec.decode(raw)
         point = np.array([entry.point.id], dtype=np.int32)
         return samples(point, self._now(), values, quality, Cause.RETURN_INFORMATION_REMOTE)
@@ -81,7 +81,7 @@ class ModbusCommandLink:
                 return answer
             # An action is told by one register, a value by all of its own.
             told = words if bound.entry.set_point else words[-1:]
-            echoed = await self._registers(bound.entry.echo_table, bound.echo, len(told))
+            echoed = await self._registers(bound.unit, bound.entry.echo_table, bound.echo, len(told))
         if echoed != told:
             return DeviceAnswer(AddCause.SELECT_FAILED, f"echo {_told(echoed)} instead of {_told(told)}")
         return DeviceAnswer(detail=f"echo {_told(echoed)}")
@@ -122,9 +122,9 @@ class ModbusCommandLink:
         """Once, over the connection there is."""
         try:
             if len(words) == 1:
-                await self._connection.write_one(bound.entry.table, address, words[0])
+                await self._connection.write_one(bound.unit, bound.entry.table, address, words[0])
             else:
-                await self._connection.write(address, words)
+                await self._connection.write(bound.unit, address, words)
         except Refusal as refusal:
             return await self._refused(bound, refusal.code)
         except Silence as silence:
@@ -136,27 +136,27 @@ class ModbusCommandLink:
         if code != _DEVICE_FAILURE or bound.result is None:
             return DeviceAnswer(AddCause.NOT_SUPPORTED, meaning)
         try:
-            result = (await self._registers(bound.entry.echo_table, bound.result, 1))[0]
+            result = (await self._registers(bound.unit, bound.entry.echo_table, bound.result, 1))[0]
         except LinkError:
             # It said no before the link went: that stays true.
             return DeviceAnswer(AddCause.UNKNOWN, f"{meaning}; its result register could not be read")
         return DeviceAnswer(_add_cause(result), f"{meaning}; result register {result}")
 
-    async def _registers(self, table: Table, address: int, count: int) -> list[int]:
-        raw = await self._cells(table, address, count)
+    async def _registers(self, unit: int, table: Table, address: int, count: int) -> list[int]:
+        raw = await self._cells(unit, table, address, count)
         return [int(each) for each in (raw if table.of_bits else raw.view(">u2"))]
 
-    async def _cells(self, table: Table, address: int, count: int) -> RawArray:
+    async def _cells(self, unit: int, table: Table, address: int, count: int) -> RawArray:
         """Raw bytes; asked a second time on a new connection when the first is dead."""
         try:
-            return await self._read(table, address, count)
+            return await self._read(unit, table, address, count)
         except AnswerLost:
-            return await self._read(table, address, count)
+            return await self._read(unit, table, address, count)
 
-    async def _read(self, table: Table, address: int, count: int) -> RawArray:
+    async def _read(self, unit: int, table: Table, address: int, count: int) -> RawArray:
         await self._open()
         try:
-            return await self._connection.read(table, address, count)
+            return await self._connection.read(unit, table, address, count)
         except Refusal as refusal:
             raise NothingSent(f"{table.value} {address}: {of_modbus_exception(refusal.code)[0]}") from None
         except Silence as silence:

@@ -39,6 +39,8 @@ class ModbusConnection:
         self._client: AsyncModbusTcpClient | None = None
         self._session = 0
         self._number = 0
+        self._unit = 0
+        """Of the last read."""
         self._answer: asyncio.Future[bytes] | None = None
         """Of a read that is out."""
         self._deadline: asyncio.Timeout | None = None
@@ -79,15 +81,17 @@ class ModbusConnection:
             self._client.close()
             self._client = None
 
-    async def read(self, table: Table, start: int, count: int) -> RawArray:
-        """The raw bytes of addresses [start, start + count). Raises Refusal and Silence, LinkError when not open."""
+    async def read(self, unit: int, table: Table, start: int, count: int) -> RawArray:
+        """The raw bytes of a unit's addresses [start, start + count). Raises Refusal and Silence, LinkError when not
+        open."""
         client = self._living()
         loop = asyncio.get_running_loop()
         self.round_trips += 1
         self._number = self._number % 0xFFFF + 1
+        self._unit = unit
         self._answer = loop.create_future()
         deadline = loop.call_later(self._endpoint.timeout_s, self._fail)
-        client.ctx.send(question(self._number, self._endpoint.unit_id, table, start, count))
+        client.ctx.send(question(self._number, unit, table, start, count))
         try:
             return raw_of(table, count, await self._answer)
         except NotUsable as error:
@@ -96,14 +100,14 @@ class ModbusConnection:
             deadline.cancel()
             self._answer = None
 
-    async def write(self, address: int, words: Sequence[int]) -> None:
-        """Write holding registers. Raises Refusal and Silence, LinkError when not open."""
+    async def write(self, unit: int, address: int, words: Sequence[int]) -> None:
+        """Write holding registers of a unit. Raises Refusal and Silence, LinkError when not open."""
         client = self._living()
-        await self._written(client.write_registers(address, list(words), device_id=self._endpoint.unit_id))
+        await self._written(client.write_registers(address, list(words), device_id=unit))
 
-    async def write_one(self, table: Table, address: int, word: int) -> None:
+    async def write_one(self, unit: int, table: Table, address: int, word: int) -> None:
         """Write a coil or a holding register. Raises as ``write``."""
-        client, unit = self._living(), self._endpoint.unit_id
+        client = self._living()
         if table is Table.COIL:
             await self._written(client.write_coil(address, bool(word), device_id=unit))
         else:
@@ -148,7 +152,7 @@ class ModbusConnection:
         elif self._deadline is not None:
             return data
         elif self._answer is not None and not self._answer.done():
-            found = answer_in(data, self._number, self._endpoint.unit_id)
+            found = answer_in(data, self._number, self._unit)
             if found is not None:
                 self._answer.set_result(found)
         return b""

@@ -63,16 +63,17 @@ class ModbusFreezes:
         bound = device.bound
         try:
             if bound.table.of_bits:
-                await self._connection.write_one(bound.table, bound.address, bound.value)
+                await self._connection.write_one(bound.unit, bound.table, bound.address, bound.value)
             else:
-                await self._connection.write(bound.address, [bound.value])
+                await self._connection.write(bound.unit, bound.address, [bound.value])
         except Refusal as refusal:
             return device.refused(refusal.code)
         return self._now()
 
     async def _read(self, device: _Device, at: int) -> ScanAnswer:
         try:
-            answers = [(await self._connection.read(each.table, each.start, each.count), at) for each in device.reads]
+            read = self._connection.read
+            answers = [(await read(each.unit, each.table, each.start, each.count), at) for each in device.reads]
         except Refusal as refusal:
             return device.refused(refusal.code)
         return ScanAnswer(ScanValues(device.reads).samples(answers, Cause.COUNTER_INTERROGATION))

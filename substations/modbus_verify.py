@@ -29,7 +29,7 @@ async def verify(endpoint: Endpoint, registers: StationRegisters, now: Clock) ->
 
 
 async def _verify_block(link: ModbusLink, read: ReadBlock) -> list[Finding]:
-    where = f"{read.table.value} {read.start}..{read.start + read.count - 1}"
+    where = read.place
     try:
         raw = await link.raw(read)
     except LinkError as error:

@@ -18,13 +18,19 @@ MOST_BITS: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class ReadBlock:
-    """One read request: addresses [start, start + count) of a table, every ``period_s``, for ``entries``."""
+    """One read request: addresses [start, start + count) of a unit's table, every ``period_s``, for ``entries``."""
 
+    unit: int
     table: Table
     start: int
     count: int
     period_s: float
     entries: tuple[BoundPoint, ...]
+
+    @property
+    def place(self) -> str:
+        """The addresses in words."""
+        return f"{self.table.value} {self.start}..{self.start + self.count - 1}"
 
 
 def most_addresses(table: Table) -> int:
@@ -35,16 +41,18 @@ def most_addresses(table: Table) -> int:
 def plan_reads(points: Iterable[BoundPoint]) -> tuple[ReadBlock, ...]:
     """The fewest reads, left to right, that cover every point exactly once, with its quality register.
 
-    Points of one table and period are merged over at most ``gap`` undefined addresses in a row, the smaller gap of both
-    sides; addresses that belong to points of another period count as defined. Raises ValueError when a point and its
-    quality register do not fit one request.
+    Points of one unit, table and period are merged over at most ``gap`` undefined addresses in a row, the smaller gap
+    of both sides; addresses that belong to points of another period count as defined. Raises ValueError when a point
+    and its quality register do not fit one request.
     """
     everything = tuple(points)
-    defined = {(each.table, address) for each in everything for address in _addresses(each)}
-    ordered = sorted(everything, key=lambda each: (each.table, each.period_s, *_hull(each)))
+    defined: dict[tuple[int, Table], set[int]] = {}
+    for each in everything:
+        defined.setdefault((each.unit, each.table), set()).update(_addresses(each))
+    ordered = sorted(everything, key=lambda each: (*_stream(each), *_hull(each)))
     plan: list[ReadBlock] = []
-    for (table, period_s), group in groupby(ordered, key=lambda each: (each.table, each.period_s)):
-        plan += _merge(table, period_s, tuple(group), {address for where, address in defined if where is table})
+    for (unit, table, period_s), group in groupby(ordered, key=_stream):
+        plan += _merge(unit, table, period_s, tuple(group), defined[unit, table])
     return tuple(plan)
 
 
@@ -54,6 +62,11 @@ def halves(block: ReadBlock) -> tuple[ReadBlock, ...]:
         return ()
     middle = len(block.entries) // 2
     return (*plan_reads(block.entries[:middle]), *plan_reads(block.entries[middle:]))
+
+
+def _stream(each: BoundPoint) -> tuple[int, Table, float]:
+    """What points of one request have in common."""
+    return each.unit, each.table, each.period_s
 
 
 def _addresses(each: BoundPoint) -> list[int]:
@@ -67,7 +80,7 @@ def _hull(each: BoundPoint) -> tuple[int, int]:
     return min(addresses), max(addresses) + 1
 
 
-def _merge(table: Table, period_s: float, group: Sequence[BoundPoint], defined: set[int]) -> list[ReadBlock]:
+def _merge(unit: int, table: Table, period_s: float, group: Sequence[BoundPoint], defined: set[int]) -> list[ReadBlock]:
     blocks: list[ReadBlock] = []
     entries: list[BoundPoint] = []
     start = end = gap = 0
@@ -78,14 +91,14 @@ def _merge(table: Table, period_s: float, group: Sequence[BoundPoint], defined: 
         longest = _longest_hole(end, first, defined)
         fits = max(end, last) - start <= most_addresses(table) and longest <= min(gap, each.gap)
         if entries and not fits:
-            blocks.append(ReadBlock(table, start, end - start, period_s, tuple(entries)))
+            blocks.append(ReadBlock(unit, table, start, end - start, period_s, tuple(entries)))
             entries = []
         if not entries:
             start, end = first, last
         gap = each.gap if last >= end else gap
         end = max(end, last)
         entries.append(each)
-    blocks.append(ReadBlock(table, start, end - start, period_s, tuple(entries)))
+    blocks.append(ReadBlock(unit, table, start, end - start, period_s, tuple(entries)))
     return blocks
 
 

@@ -28,6 +28,7 @@ MODBUS_EXCEPTIONS: Final = MappingProxyType(
 """Exception code → its meaning and the quality of the points asked for (Modbus Application Protocol V1.1b3, 7)."""
 
 _ABOUT_THE_ADDRESS: Final = frozenset({2, 3, 4})
+_ABOUT_THE_GATEWAY: Final = frozenset({10, 11})
 
 OPCUA_STATUS: Final = MappingProxyType(
     {
@@ -64,6 +65,11 @@ def of_modbus_exception(code: int) -> tuple[str, Quality]:
 def is_about_the_address(code: int) -> bool:
     """Whether an exception may be due to some of the addresses asked for, so that asking for fewer may help."""
     return code in _ABOUT_THE_ADDRESS
+
+
+def is_about_the_gateway(code: int) -> bool:
+    """Whether an exception is a gateway's word that it does not reach the device behind it."""
+    return code in _ABOUT_THE_GATEWAY
 
 
 def of_opcua_status(status: int) -> Quality:

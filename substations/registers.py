@@ -31,6 +31,7 @@ class BoundPoint:
     """One point at its absolute place in one station's device."""
 
     point: Point
+    unit: int
     table: Table
     address: int
     type: WireType
@@ -55,6 +56,7 @@ class BoundCommand:
     """One command at its absolute place; ``name`` is ``STATION/BAY/command``. Fields as in ``CommandEntry``."""
 
     name: str
+    unit: int
     entry: CommandEntry
     operate: int
     select: int | None
@@ -72,6 +74,7 @@ class BoundEventBuffer:
     """One event buffer at its absolute place; ``points`` by the code its records use."""
 
     name: str
+    unit: int
     entry: EventBufferEntry
     base: int
     points: Mapping[int, Point]
@@ -82,6 +85,7 @@ class BoundFreeze:
     """One device's freeze at its absolute place; ``points`` lie where their frozen values are read."""
 
     name: str
+    unit: int
     table: Table
     address: int
     value: int
@@ -98,6 +102,23 @@ class StationRegisters:
     event_buffers: tuple[BoundEventBuffer, ...] = ()
     freezes: tuple[BoundFreeze, ...] = ()
 
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Every unit behind the station's gateway, ascending."""
+        read = {each.unit for each in self.points} | {each.unit for each in self.event_buffers}
+        written = {each.unit for each in self.commands} | {each.unit for each in self.freezes}
+        return tuple(sorted(read | written))
+
+    def of_unit(self, unit: int) -> "StationRegisters":
+        """What one of the devices behind the gateway holds."""
+        return StationRegisters(
+            self.station,
+            tuple(each for each in self.points if each.unit == unit),
+            tuple(each for each in self.commands if each.unit == unit),
+            tuple(each for each in self.event_buffers if each.unit == unit),
+            tuple(each for each in self.freezes if each.unit == unit),
+        )
+
 
 def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: list[Fault]) -> StationRegisters:
     """The station's points at their absolute addresses; what cannot be bound is left out and noted in ``found``."""
@@ -107,41 +128,52 @@ def bind_registers(station: Station, maps: Mapping[str, RegisterMap], found: lis
     freezes: list[BoundFreeze] = []
     for mapped in mapped_bays(station, maps, "register", found):
         bay, register_map = mapped.bay, mapped.map
-        of_bay = _bind_points(mapped)
+        of_bay = _bind_points(mapped, station.unit_of(bay))
         points += of_bay
-        commands += _bind_commands(station.code, mapped)
+        commands += _bind_commands(station, mapped)
         if register_map.event_buffer is not None:
             buffers.append(_bind_event_buffer(station, bay, register_map.event_buffer, mapped.faults))
         if register_map.freeze is not None:
-            freezes.append(_bind_freeze(station.code, bay, register_map.freeze, of_bay, mapped.faults))
+            freezes.append(_bind_freeze(station, bay, register_map.freeze, of_bay, mapped.faults))
+    registers = StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers), tuple(freezes))
+    for unit in registers.units:
+        _check_places(registers.of_unit(unit), Faults(station.code, found))
+    return registers
+
+
+def _check_places(device: StationRegisters, faults: Faults) -> None:
+    """Note what claims an address of one device that another has."""
+    frozen = (each for freeze in device.freezes for each in freeze.points)
     spans = [
         Span(each.point.name, each.table, *bit_range(each.table, each.address, each.type, each.bit, each.width))
-        for each in [*points, *(frozen for freeze in freezes for frozen in freeze.points)]
+        for each in (*device.points, *frozen)
     ]
-    spans += [span for each in buffers for span in _event_spans(each.name, each.entry, each.base)]
-    spans += _other_writes(buffers, freezes)
-    marks = {quality_span(each.table, each.quality_address) for each in points if each.quality_address is not None}
-    check_overlaps([*spans, *marks], Faults(station.code, found))
-    check_overlaps([*_order_spans(commands), *_other_writes(buffers, freezes)], Faults(station.code, found))
-    return StationRegisters(station.code, tuple(points), tuple(commands), tuple(buffers), tuple(freezes))
+    spans += [span for each in device.event_buffers for span in _event_spans(each.name, each.entry, each.base)]
+    writes = _other_writes(device.event_buffers, device.freezes)
+    marks = {
+        quality_span(each.table, each.quality_address) for each in device.points if each.quality_address is not None
+    }
+    check_overlaps([*spans, *writes, *marks], faults)
+    check_overlaps([*_order_spans(device.commands), *writes], faults)
 
 
-def _bind_points(mapped: MappedBay[RegisterMap]) -> list[BoundPoint]:
+def _bind_points(mapped: MappedBay[RegisterMap], unit: int) -> list[BoundPoint]:
     bay, known = mapped.bay, mapped.points
     entries = [(in_bay(entry.name, bay), block, entry) for block in mapped.map.block for entry in block.points]
     placed = sorted({name for name, _, _ in entries})
     mapped.check_names(known, placed, "point")
-    bound = [_bound(known[name], block, entry, bay.base) for name, block, entry in entries if name in known]
+    bound = [_bound(known[name], unit, block, entry, bay.base) for name, block, entry in entries if name in known]
     highest = max((each.address + each.size - 1 for each in bound), default=0)
     if highest > HIGHEST_ADDRESS:
         mapped.faults.add("base", f"{bay.base} puts the last address at {highest}, above {HIGHEST_ADDRESS}")
     return bound
 
 
-def _bound(point: Point, block: MapBlock, entry: PointEntry, base: int) -> BoundPoint:
+def _bound(point: Point, unit: int, block: MapBlock, entry: PointEntry, base: int) -> BoundPoint:
     wire_type = entry.type or block.type or WireType.BIT
     return BoundPoint(
         point=point,
+        unit=unit,
         table=block.table,
         address=base + entry.offset,
         type=wire_type,
@@ -157,8 +189,8 @@ def _bound(point: Point, block: MapBlock, entry: PointEntry, base: int) -> Bound
     )
 
 
-def _bind_commands(station: str, mapped: MappedBay[RegisterMap]) -> list[BoundCommand]:
-    bay, known = mapped.bay, mapped.commands
+def _bind_commands(station: Station, mapped: MappedBay[RegisterMap]) -> list[BoundCommand]:
+    bay, known, unit = mapped.bay, mapped.commands, station.unit_of(mapped.bay)
     entries = {in_bay(entry.name, bay): entry for entry in mapped.map.command}
     mapped.check_names(known, entries, "command")
     bound = []
@@ -175,7 +207,7 @@ def _bind_commands(station: str, mapped: MappedBay[RegisterMap]) -> list[BoundCo
         last = max(place for place in (operate, select, echo, result) if place is not None) + entry.type.registers - 1
         if last > HIGHEST_ADDRESS:
             mapped.faults.add(f"command {name}", f"address {last} is above {HIGHEST_ADDRESS}")
-        bound.append(BoundCommand(f"{station}/{bay.name}/{name}", entry, operate, select, echo, result))
+        bound.append(BoundCommand(f"{station.code}/{bay.name}/{name}", unit, entry, operate, select, echo, result))
     return bound
 
 
@@ -192,11 +224,11 @@ def _bind_event_buffer(station: Station, bay: Bay, entry: EventBufferEntry, faul
         points = {point.id & 0xFFFF: point for each in station.bays for point in each.points}
     else:
         points = {point.id & 0xFF: point for point in bay.points}
-    return BoundEventBuffer(f"{station.code}/{bay.name} event buffer", entry, bay.base, points)
+    return BoundEventBuffer(f"{station.code}/{bay.name} event buffer", station.unit_of(bay), entry, bay.base, points)
 
 
 def _bind_freeze(
-    station: str, bay: Bay, entry: FreezeEntry, points: Sequence[BoundPoint], faults: Faults
+    station: Station, bay: Bay, entry: FreezeEntry, points: Sequence[BoundPoint], faults: Faults
 ) -> BoundFreeze:
     offsets = {in_bay(each.name, bay): each.offset for each in entry.points}
     frozen: list[BoundPoint] = []
@@ -211,7 +243,8 @@ def _bind_freeze(
     highest = max([bay.base + entry.write, *(each.address + each.size - 1 for each in frozen)])
     if highest > HIGHEST_ADDRESS:
         faults.add("freeze", f"base {bay.base} puts its last address at {highest}, above {HIGHEST_ADDRESS}")
-    return BoundFreeze(f"{station}/{bay.name} freeze", entry.table, bay.base + entry.write, entry.value, tuple(frozen))
+    name, address = f"{station.code}/{bay.name} freeze", bay.base + entry.write
+    return BoundFreeze(name, station.unit_of(bay), entry.table, address, entry.value, tuple(frozen))
 
 
 def _event_spans(name: str, entry: EventBufferEntry, base: int) -> list[Span]:

@@ -88,7 +88,7 @@ def _judge_order(read: ReadBlock, raw: RawArray) -> list[Finding]:
         others = {other: _implausible(read, mine, raw, other) for other in Order if other is not order}
         best = min(others, key=lambda other: others[other])
         if others[best] < doubtful and (others[best] == 0 or others[best] * 4 <= doubtful):
-            where = f"{read.table.value} {read.start}..{read.start + read.count - 1}"
+            where = read.place
             sentence = (
                 f"order {order.value} makes {doubtful} of {len(mine)} values implausible, "
                 f"{best.value} only {others[best]}: the map's order is wrong"

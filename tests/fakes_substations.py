@@ -18,7 +18,7 @@ def make_point(
 
 def make_entry(number: int, table: Table, address: int, wire_type: WireType, **fields: object) -> BoundPoint:
     """One bound point with unit scale, read every second, no gaps."""
-    entry = BoundPoint(make_point(number), table, address, wire_type, Order.ABCD, 0, 1, 1.0, 0.0, None, None, 1.0, 0)
+    entry = BoundPoint(make_point(number), 1, table, address, wire_type, Order.ABCD, 0, 1, 1.0, 0.0, None, None, 1.0, 0)
     return replace(entry, **fields)  # type: ignore[arg-type]  # tests pass fields by name
 
 

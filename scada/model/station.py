@@ -170,6 +170,8 @@ class Bay:
     """What the words in braces of its bay type stand for here, e.g. ``("bay", "171")``; maps use the same words."""
     derived: "tuple[DerivedPoint, ...]" = ()
     """What the control centre computes; no device has it, so it is in no map."""
+    unit_id: int | None = None
+    """Unit of the bay's device behind the station's gateway; None where the endpoint's unit speaks for the bay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,10 @@ class Station:
     devices: tuple[Device, ...]
     terminals: tuple[Terminal, ...]
     loads: tuple[Load, ...]
+
+    def unit_of(self, bay: Bay) -> int:
+        """Modbus unit that answers for a bay."""
+        return self.endpoint.unit_id if bay.unit_id is None else bay.unit_id
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -90,8 +90,8 @@ async def test_the_library_s_own_server_is_understood() -> None:
     await server.serve_forever(background=True)
     try:
         port = server.transport.sockets[0].getsockname()[1]
-        points = [make_entry(1, Table.INPUT_REGISTER, 0, WireType.FLOAT32)]
-        points.append(make_entry(2, Table.INPUT_REGISTER, 2, WireType.INT16, scale=0.1))
+        points = [make_entry(1, Table.INPUT_REGISTER, 0, WireType.FLOAT32, unit=7)]
+        points.append(make_entry(2, Table.INPUT_REGISTER, 2, WireType.INT16, scale=0.1, unit=7))
         link = make_link(port, points)
         await link.open()
         answer = await link.scan(1.0, GOOD)
@@ -403,7 +403,7 @@ async def test_what_is_no_number_is_invalid_and_never_leaves_as_such(number: flo
     assert answer.batch[["value", "quality"]].tolist() == [(0.0, Quality.INVALID), (pytest.approx(neighbour), 0)]
 
 
-FREEZE = BoundFreeze("TN07/171 freeze", Table.COIL, 9, 1, tuple(entries(30, 31)))
+FREEZE = BoundFreeze("TN07/171 freeze", 1, Table.COIL, 9, 1, tuple(entries(30, 31)))
 
 
 async def freeze_with(answer: Callable[[bytes, bytes], bytes | None]) -> tuple[ScanAnswer, list[tuple[int, int, int]]]:

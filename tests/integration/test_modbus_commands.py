@@ -20,7 +20,7 @@ OPEN = "TN07/171/breaker"
 READ, WRITE_ONE = 4, 6
 ENTRY = CommandEntry(name="breaker", table=Table.HOLDING_REGISTER, operate=12, values={"open": 1, "close": 2})
 SHOWN = make_entry(1, Table.INPUT_REGISTER, 3, WireType.UINT16)
-REGISTERS = StationRegisters("TN07", (SHOWN,), (BoundCommand(OPEN, ENTRY, 12, None, None, None),))
+REGISTERS = StationRegisters("TN07", (SHOWN,), (BoundCommand(OPEN, 1, ENTRY, 12, None, None, None),))
 
 
 def command_link(one: Device) -> ModbusCommandLink:

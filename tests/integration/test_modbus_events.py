@@ -68,7 +68,7 @@ class Terminal:
 @asynccontextmanager
 async def terminal() -> AsyncIterator[tuple[Terminal, int]]:
     one = Terminal()
-    server = ModbusStation("TN01", one.unit, one.image, lambda: START)
+    server = ModbusStation("TN01", {one.unit: one.image}, lambda: START)
     port = await server.start("127.0.0.1", 0)
     try:
         yield one, port

@@ -115,7 +115,7 @@ async def test_a_libmodbus_client_reads_our_simulated_station_and_its_events() -
     values[np.searchsorted(points, voltage.point.id)] = 112.5
     values[np.searchsorted(points, contact.point.id)] = 1.0
     image.refresh(points, values, quality, NOW + 123_000)
-    server = ModbusStation("TN07", station.endpoint.unit_id, image, lambda: NOW)
+    server = ModbusStation("TN07", {station.endpoint.unit_id: image}, lambda: NOW)
     port = await server.start("127.0.0.1", 0)
     (buffer,) = bound.event_buffers
     base, entry = buffer.base, buffer.entry

@@ -34,7 +34,7 @@ ENTRY = CommandEntry(
     set_point=True,
 )
 SHOWN = make_entry(1, Table.INPUT_REGISTER, 0, WireType.FLOAT32)
-REGISTERS = StationRegisters("TN07", (SHOWN,), (BoundCommand(SET, ENTRY, 12, 10, 20, 22),))
+REGISTERS = StationRegisters("TN07", (SHOWN,), (BoundCommand(SET, 1, ENTRY, 12, 10, 20, 22),))
 
 
 @dataclass
@@ -53,7 +53,7 @@ async def bay() -> AsyncIterator[Bay]:
         return None
 
     image = RegisterImage(REGISTERS, carry_out)
-    station = ModbusStation("TN07", 1, image, now_us)
+    station = ModbusStation("TN07", {1: image}, now_us)
     port = await station.start("127.0.0.1", 0)
     told = CommandPoint("set", "", CommandKind.SET_POINT, select=True, return_information=make_point(1))
     link = ModbusCommandLink(make_station((make_point(1),), commands=(told,), port=port), REGISTERS, now_us)

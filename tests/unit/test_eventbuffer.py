@@ -39,7 +39,7 @@ POINTS = {0x0101: Point(7 << 16 | 0x0101, "TN07/171/171.position", PointKind.DOU
 
 def buffer(**fields: object) -> EventBuffer:
     entry = {name: getattr(ENTRY, name) for name in ENTRY.__dataclass_fields__} | fields
-    return EventBuffer(BoundEventBuffer("TN07/TD event buffer", EventBufferEntry(**entry), 100, POINTS))
+    return EventBuffer(BoundEventBuffer("TN07/TD event buffer", 1, EventBufferEntry(**entry), 100, POINTS))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ class Registry:
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=40))
 def test_written_is_read_plus_lost_whatever_the_pace(turns: list[tuple[int, bool]]) -> None:
     layout = buffer()
-    bound = BoundEventBuffer("TN07/TD event buffer", ENTRY, 100, POINTS)
+    bound = BoundEventBuffer("TN07/TD event buffer", 1, ENTRY, 100, POINTS)
     ring, cells, held = EventRing(bound), Registry(), Registry()
     tables = {Table.INPUT_REGISTER: cells, Table.HOLDING_REGISTER: held}
     points = np.array([7 << 16 | 0x0101], dtype=np.int32)

@@ -105,3 +105,8 @@ def test_a_quality_register_out_of_reach_is_refused() -> None:
 
 def test_no_points_need_no_reads() -> None:
     assert plan_reads([]) == ()
+
+
+def test_points_of_two_units_are_never_read_by_one_request() -> None:
+    entries = [make_entry(number, REGISTERS, number, WireType.INT16, unit=1 + number % 2, gap=9) for number in range(4)]
+    assert [(block.unit, block.start, block.count) for block in plan_reads(entries)] == [(1, 0, 3), (2, 1, 3)]

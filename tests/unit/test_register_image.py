@@ -38,6 +38,7 @@ def point(number: int, address: int, wire_type: WireType, **more: object) -> Bou
     place = {"order": Order.ABCD, "bit": 0, "width": 1, "scale": 1.0, "gap": 0, "table": INPUTS} | more
     return BoundPoint(
         point=Point(number, f"TN99/171/p{number}", PointKind.MEASURED_VALUE, "", ""),
+        unit=1,
         address=address,
         type=wire_type,
         add=0.0,
@@ -74,8 +75,8 @@ def bay() -> Bay:
 @pytest.fixture
 def image(bay: Bay) -> RegisterImage:
     commands = (
-        BoundCommand("TN99/171/171.operate", BREAKER, operate=222, select=220, echo=221, result=223),
-        BoundCommand("TN99/171/autoreclose.operate", RECLOSE, operate=222, select=None, echo=None, result=223),
+        BoundCommand("TN99/171/171.operate", 1, BREAKER, operate=222, select=220, echo=221, result=223),
+        BoundCommand("TN99/171/autoreclose.operate", 1, RECLOSE, operate=222, select=None, echo=None, result=223),
     )
     made = RegisterImage(StationRegisters("TN99", POINTS, commands), bay)
     refresh(made, NOW)
@@ -149,7 +150,7 @@ def test_a_set_point_is_echoed_in_all_its_registers_and_carried_out_as_its_value
         scale=0.001,
         set_point=True,
     )
-    command = BoundCommand("TN99/171/set", entry, operate=202, select=200, echo=204, result=None)
+    command = BoundCommand("TN99/171/set", 1, entry, operate=202, select=200, echo=204, result=None)
     image = RegisterImage(StationRegisters("TN99", POINTS, (command,)), bay)
     high, low = struct.unpack(">HH", struct.pack(">i", 231_017))
     assert image.write(HOLDING, 200, [low, high], NOW) is None
@@ -189,7 +190,7 @@ def test_values_cannot_be_written(image: RegisterImage) -> None:
 
 def test_a_freeze_keeps_the_total_of_its_moment_beside_the_running_one() -> None:
     frozen = replace(POINTS[3], address=130)
-    freeze = BoundFreeze("TN99/171 freeze", HOLDING, 57, 1, (frozen,))
+    freeze = BoundFreeze("TN99/171 freeze", 1, HOLDING, 57, 1, (frozen,))
     image = RegisterImage(StationRegisters("TN99", POINTS, (), freezes=(freeze,)), Bay())
     refresh(image, NOW)
     assert image.write(HOLDING, 57, [2], NOW) is Denied.VALUE

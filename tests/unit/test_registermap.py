@@ -296,13 +296,20 @@ def test_bays_whose_registers_overlap_are_refused(tmp_path: Path) -> None:
     assert Fault("TN07", "TN07/172/P1", "overlaps TN07/171/P2 at input_register 3") in found
 
 
-def two_bays(tmp_path: Path, text: str, *, base: int, kind: PointKind | None = None) -> list[Fault]:
-    """Faults of bays 171 at 0 and 172 at ``base``, both with ``text`` for a map; ``kind`` is that of point E."""
+def test_bays_in_units_of_their_own_have_addresses_of_their_own(tmp_path: Path) -> None:
+    assert two_bays(tmp_path, MAP, base=0) != []
+    assert two_bays(tmp_path, MAP, base=0, unit=2) == []
+
+
+def two_bays(
+    tmp_path: Path, text: str, *, base: int, kind: PointKind | None = None, unit: int | None = None
+) -> list[Fault]:
+    """Faults of bays 171 at 0 and 172 at ``base`` of ``unit``, both with ``text`` for a map; ``kind``: of point E."""
     third = () if kind is None else (make_point(3, name="TN07/171/E", kind=kind),)
     station = make_station((make_point(1), make_point(2), *third), commands=(OPERATE,))
     second = tuple(replace(point, id=point.id + 256, name=point.name.replace("171", "172")) for point in station.points)
     operate = replace(OPERATE, name="172.operate", device="172")
-    bay = replace(station.bays[0], name="172", number=2, base=base, points=second, commands=(operate,))
+    bay = replace(station.bays[0], name="172", number=2, base=base, points=second, commands=(operate,), unit_id=unit)
     found: list[Fault] = []
     register_map, _ = load(tmp_path, text)
     assert register_map is not None

@@ -39,7 +39,7 @@ def reads(draw: st.DrawFn) -> list[ReadBlock]:
             entries.append(make_entry(number, table, address, wire_type, **fields))
             address += entries[-1].size + draw(st.integers(0, 2))
             number += 1
-        found.append(ReadBlock(table, start, address - start, 1.0, tuple(entries)))
+        found.append(ReadBlock(1, table, start, address - start, 1.0, tuple(entries)))
     return found
 
 

@@ -155,6 +155,10 @@ FAULTY = [
     (A01_FILE, "number = 5", "number = 11", ["bay[2].number: 11 is already that of bay[1]"]),
     (A01_FILE, "number = 5", "number = 256", ["bay[2].number: 256 is above 254"]),
     (A01_FILE, "base = 200", "base = 100", ["bay[2].base: 100 is already that of bay[1]"]),
+    (A01_FILE, "base = 200", "base = 100\nunit_id = 1", ["bay[2].base: 100 is already that of bay[1]"]),
+    (A01_FILE, "base = 200", "base = 200\nunit_id = 0", ["bay[2].unit_id: 0 is not in 1..255"]),
+    (A01_FILE, "port = 15001", "port = 15001\nunit_id = 256", ["endpoint.unit_id: 256 is not in 1..255"]),
+    (A02_FILE, 'name = "173"', 'name = "173"\nunit_id = 3', ["bay[2].unit_id: belongs to Modbus; this station speaks OPC UA"]),
     (A01_FILE, 'name = "312"', 'name = "171"', ["bay[3].name: '171' is already that of bay[1]"]),
     (A01_FILE, 'name = "312"', 'name = "131"', ["bay: device 131 exists 2 times, in bays T1, 131"]),
     (A01_FILE, 'name = "C32"', 'name = "C31"', ["bay[3].busbars: unknown busbar 'C32'; did you mean 'C31'?", "bay[4].busbars: unknown busbar 'C32'; did you mean 'C31'?", "busbars[3].name: 'C31' is already that of busbars[2]"]),
@@ -215,6 +219,28 @@ def test_two_units_behind_one_modbus_gateway_are_two_endpoints(folder: Path) -> 
     edit(folder, A02_FILE, 'feeder_110.modbus"', 'feeder_110.modbus"\nbase = 100')
 
     assert [each.endpoint.unit_id for each in load_province(folder).stations] == [1, 2]
+
+
+def test_a_bay_s_own_unit_behind_the_gateway_has_addresses_of_its_own(folder: Path) -> None:
+    edit(folder, A01_FILE, "base = 200", "base = 100\nunit_id = 2")
+    station = load_province(folder).stations[0]
+
+    assert [(bay.name, station.unit_of(bay), bay.base) for bay in station.bays][:3] == [
+        ("171", 1, 100),
+        ("T1", 2, 100),
+        ("312", 1, 300),
+    ]
+
+
+def test_a_unit_of_one_station_s_bay_is_no_unit_of_another_station(folder: Path) -> None:
+    edit(folder, A01_FILE, "base = 200", "base = 200\nunit_id = 2")
+    edit(folder, A02_FILE, 'protocol = "opcua"', 'protocol = "modbus"')
+    edit(folder, A02_FILE, 'port = 15002\npath = "/A02"', "port = 15001\nunit_id = 2")
+    edit(folder, A02_FILE, "line.opcua", "line.modbus")
+    edit(folder, A02_FILE, "feeder_110.opcua", "feeder_110.modbus")
+    edit(folder, A02_FILE, 'feeder_110.modbus"', 'feeder_110.modbus"\nbase = 100')
+
+    assert faults(folder) == ["stations/A02.toml: endpoint: 127.0.0.1:15001 is already that of stations/A01.toml"]
 
 
 def test_a_code_used_by_two_files_is_refused(folder: Path) -> None:
