@@ -151,12 +151,13 @@ class OpcuaCommandLink:
 
     async def operate(self, command: str, action: WireAction) -> DeviceAnswer:
         bound = self._commands[command]
-        # Never on a connection opened for it: what was checked and selected came over the one before.
-        if self._client is None or self._client.state is not UaClientState.CONNECTED:
-            raise NothingSent("the connection was lost since the device was asked")
-        if bound.select and self._selected_over.pop(command, None) is not self._client:
-            raise NothingSent("the connection it was selected over was lost")
+        client = self._client
         async with self._turn:
+            # Never on a connection opened for it: what was checked and selected came over the one before.
+            if client is None or client is not self._client or client.state is not UaClientState.CONNECTED:
+                raise NothingSent("the connection was lost since the device was asked")
+            if bound.select and self._selected_over.pop(command, None) is not client:
+                raise NothingSent("the connection it was selected over was lost")
             return await self._order(bound, bound.operate, _raw(bound.entry, action))
 
     async def close(self) -> None:

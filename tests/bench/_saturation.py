@@ -1,6 +1,6 @@
-"""Modbus stations read as fast as they answer: through the pipe, and by a bare client that throws everything away.
+"""Modbus stations read as fast as they answer: through the pipe, and by two clients that throw everything away.
 
-Knows how the same requests are made both ways, in turns, so that both meet the same machine. Knows no periods.
+Knows how the same requests are made in three ways, in turns, so that all meet the same machine. Knows no periods.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from scada.model.cause import Cause
 from scada.model.station import Station
 from substations.adapters import Maps, open_link
 from substations.eventbuffer import EventBuffer, Registers
+from substations.modbus_connection import ModbusConnection
 from substations.polling import plan_reads
 from substations.registers import StationRegisters, bind_registers
 from substations.wiretypes import Table
@@ -48,28 +49,31 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """Both ways at their limit."""
+    """Every way at its limit; ``bare`` is the library's client, ``reads`` the adapter's own connection, no more."""
 
     pipe: Pace
     bare: Pace
+    reads: Pace
     field_cpu_share: float
     """Processor share of the field meanwhile: near 1 it is what was measured."""
 
 
 async def saturate(field: RunningField, sink: TelemetrySink, *, seconds: float, rounds: int = 4) -> Saturation:
-    """Read all Modbus stations side by side for ``seconds``, in turns through the pipe and bare."""
+    """Read all Modbus stations side by side for ``seconds``, in turns through the pipe and without it."""
     stations = field.stations
     image = ProcessImage([point for station in stations for point in station.points])
-    pipe, bare = Pace(), Pace()
+    pipe, bare, only_reads = Pace(), Pace(), Pace()
     async with AsyncExitStack() as stack:
         through = [await _through_the_pipe(stack, each, field.maps, image, sink) for each in stations]
         plain = [await _plain(stack, each, field.maps) for each in stations]
+        reads = [await _reads(stack, each, field.maps) for each in stations]
         begun, field_before = time.monotonic(), field.cpu_s()
         for _ in range(rounds):
-            await _race(through, seconds / rounds / 2, pipe)
-            await _race(plain, seconds / rounds / 2, bare)
+            await _race(through, seconds / rounds / 3, pipe)
+            await _race(plain, seconds / rounds / 3, bare)
+            await _race(reads, seconds / rounds / 3, only_reads)
         share = (field.cpu_s() - field_before) / (time.monotonic() - begun)
-    return Saturation(pipe, bare, share)
+    return Saturation(pipe, bare, only_reads, share)
 
 
 async def _race(reads: list[Round], seconds: float, pace: Pace) -> None:
@@ -126,6 +130,21 @@ async def _plain(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
         for wanted in requests:
             response = await ask[wanted.table](wanted.start, count=wanted.count, device_id=end.unit_id)
             assert not response.isError()
+        return len(station.points)
+
+    return read
+
+
+async def _reads(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
+    """The same requests over the adapter's own connection: what is left is decoding, image and sink."""
+    connection = ModbusConnection(station.endpoint)
+    await connection.open()
+    stack.callback(connection.close)
+    requests = _requests(bind_registers(station, maps.registers, []))
+
+    async def read() -> int:
+        for wanted in requests:
+            await connection.read(wanted.table, wanted.start, wanted.count)
         return len(station.points)
 
     return read

@@ -3,8 +3,9 @@
 Phases, each selectable with ``--phases``:
 
 - province: 21 simulated stations at their periods: cycle, overruns, share of a core;
-- limit: the 12 Modbus stations, read as fast as they answer, in turn with a bare client that makes the same requests
-  and has neither image nor historian. A lean process answers for them: the simulators would be what is measured;
+- limit: the 12 Modbus stations, read as fast as they answer, in turn with a bare client of the library that makes the
+  same requests and has neither image nor historian, and with the adapter's own connection alone. A lean process answers
+  for them: the simulators would be what is measured;
 - opcua: processor time of one OPC UA data change, against asyncua's own handler on the same server;
 - many: 100 stations of 1,000 points or a little more at their periods of 1, 5 and 10 s, on this machine, the lean
   process that answers for them included: how far it gets.
@@ -89,8 +90,10 @@ async def _saturated(house: House, field: RunningField, seconds: float, result: 
     result.limits |= {
         "points_per_s": found.bare.points_per_s,
         "bare_cpu_us_per_point": found.bare.cpu_us_per_point,
+        "reads_points_per_s": found.reads.points_per_s,
     }
     result.ratios |= {
+        "scan_vs_reads": found.pipe.points_per_s / found.reads.points_per_s,
         "scan_vs_bare": found.pipe.points_per_s / found.bare.points_per_s,
         "scan_vs_bare_by_cpu": found.bare.cpu_us_per_point / found.pipe.cpu_us_per_point,
     }

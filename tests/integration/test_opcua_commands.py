@@ -1,5 +1,6 @@
 """Claims about orders over OPC UA: our command link against a simulated station, over loopback and a failing wire."""
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -284,3 +285,18 @@ async def test_a_station_that_cannot_be_reached_has_been_sent_nothing() -> None:
         for attempt in (one.link.select(BREAKER, "open"), one.link.cancel(BREAKER), one.link.operate(BREAKER, "open")):
             with pytest.raises(NothingSent):
                 await attempt
+
+
+async def test_an_order_that_waited_for_its_turn_is_not_sent_over_a_connection_opened_meanwhile() -> None:
+    """Another question is out when the connection dies; it is asked again over a new one, the order is not."""
+    async with bay() as one:
+        await one.link.ready()
+        await one.wire.impair(Impairment.SILENT)
+        asking = asyncio.create_task(one.link.return_information(BREAKER))
+        ordering = asyncio.create_task(one.link.operate(RESET, "reset"))
+        await asyncio.sleep(0)
+        await one.wire.impair(Impairment.NONE)
+        assert (await asking)["value"].tolist() == [2.0]
+        with pytest.raises(NothingSent, match="the connection was lost since the device was asked"):
+            await ordering
+        assert one.orders == []
