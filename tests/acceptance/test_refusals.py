@@ -680,7 +680,7 @@ async def lost_right_before(rig: Rig) -> Answer:
         decision = original(course)
         if course.device_selected:
             link = rig.desk._parts.links.of("TN01")
-            link._client.close()  # type: ignore[attr-defined]  # the connection dies unseen
+            link._connection._client.close()  # type: ignore[attr-defined]  # it dies unseen
         return decision
 
     rig.desk._conduct.execution.world = replace(rig.desk._conduct.execution.world, check=check_and_cut)
