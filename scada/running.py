@@ -26,11 +26,11 @@ from scada.asking import RequestedSupply
 from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
-from scada.control.recovery import JournalBroken
 from scada.control.tenure import Tenure
 from scada.controlling import ControlLost, DeskRoom, forward_journal, take_control
 from scada.files import Installation
 from scada.following import Following
+from scada.hashchain import ChainError
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import Answer, StateDoor, write_last_state
 from scada.image import ProcessImage
@@ -212,12 +212,16 @@ async def _run_in_control(
             lambda: _what_if(province, customers),
             supply,
         )
-    except JournalBroken as broken:
+    except ChainError as broken:
         # Who cannot operate must still see, and what is seen must be kept.
         log.error("Stations are watched, nothing is operated: %s", broken)
         room.no_desk = str(broken)
         tenure.release()
-    routes = control_routes(lambda: None if desk_room is None or tenure.lost else desk_room.desk, lambda: room.no_desk)
+    routes = control_routes(
+        lambda: None if desk_room is None or tenure.lost else desk_room.desk,
+        lambda: room.no_desk,
+        config.language,
+    )
     with requests, HistorianStore(endpoints.postgres_dsn, worker=NAME, clock=now_us) as store:
         sink = TelemetrySink(store, config.var / "spool", name=NAME, clock=now_us, limits=limits)
         event_store = EventDatabase(endpoints.postgres_dsn, application=f"{NAME} events", clock=now_us)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from scada.control.journal import public_key
 from scada.control.proof import verify_journal
+from scada.hmi.deskwords import told
 from scada.model.addcause import AddCause
 from tests.fakes_control import Rig
 
@@ -64,6 +65,7 @@ async def judged(rig: Rig, shown: Table, attempt: Case) -> None:
     shown.add_row(attempt.name, report["outcome"], cause, refusal["sentence"], str(rig.orders() - before))
     assert (report["outcome"], AddCause(refusal["cause"])) == (attempt.outcome, attempt.cause), refusal["sentence"]
     assert attempt.words in refusal["sentence"]
+    assert told(refusal["sentence"], "vi") != refusal["sentence"], "a dispatcher reads it in Vietnamese"
     assert rig.orders() - before == attempt.orders
     assert refusal["sentence"] in rig.journal_text()[journal:].replace("\\'", "'")
     assert verify_journal(rig.folder, public_key(rig.folder / "journal.pub")).broken == ""

@@ -11,6 +11,8 @@ from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.operating import Key
 from scada.control.message import Wish
 from scada.hmi.alarmlist import SHORT, alarm_table
+from scada.hmi.deskwords import refusal_words, told
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.model.errors import GridScadaError
 
@@ -28,11 +30,12 @@ def alarms(context: typer.Context) -> None:
     """Alarms nobody has acknowledged yet, the oldest first."""
     if context.invoked_subcommand is not None:
         return
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         found = Client(config.var).get("/alarms")["alarms"]
     out = paper()
-    out.print(alarm_table(found, config.language, config.time_zone) if found else "no alarms")
+    language = config.language
+    out.print(alarm_table(found, language, config.time_zone) if found else say("no alarms", language))
 
 
 @app.command()
@@ -47,19 +50,20 @@ def acknowledge(
     """Sign that you have seen an alarm; it then leaves the list and stays in the journal."""
     out = Console(soft_wrap=True, highlight=False)
     refused = False
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         client = Client(config.var)
         meant = _meant(client.get("/alarms")["alarms"], which)
-        by = signer(key, config)
+        by, language = signer(key, config), config.language
         for alarm in meant:
             content = message(by, Wish.ACKNOWLEDGE, holds_s=30.0, subject=alarm["id"], reason=reason)
             report = client.send(signed(by, content))
             for each in report.get("refusals", ()):
                 refused = True
-                out.print(f"refused: {each['cause']} {each['label']} ({each['sentence']})", markup=False, style="red")
+                out.print(say("refused: {}", language, refusal_words(each, language)), markup=False, style="red")
             if "acknowledged" in report:
-                out.print(f"acknowledged: {alarm['kind']}: {alarm['sentence']}", markup=False)
+                words = f"{say(alarm['kind'], language)}: {told(alarm['sentence'], language)}"
+                out.print(say("acknowledged: {}", language, words), markup=False)
     if refused:
         raise typer.Exit(FAILED)
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from scada.config import SOURCE_ROOT, Config, load_config
+from scada.hmi.deskwords import told
 from scada.model.errors import ConfigurationError, GridScadaError
 
 FAILED, WRONG_FILES = 1, 2
@@ -31,9 +32,20 @@ def config_of(context: typer.Context) -> Config:
     return load_config(config_path(context))
 
 
+def _language(context: typer.Context | None) -> str:
+    """The language of this call's configuration; English when even that cannot be read."""
+    try:
+        return "en" if context is None else config_of(context).language
+    except GridScadaError:
+        return "en"
+
+
 @contextlib.contextmanager
-def told_failures() -> Iterator[None]:
-    """Turns our exceptions into one sentence on standard error and an exit code; ours only, a bug keeps its trace."""
+def told_failures(context: typer.Context | None = None) -> Iterator[None]:
+    """Turns our exceptions into one sentence on standard error and an exit code; ours only, a bug keeps its trace.
+
+    With the ``context`` of the call, what the control desk says is told in the language of the configuration.
+    """
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         yield
@@ -42,5 +54,5 @@ def told_failures() -> Iterator[None]:
             errors.print(str(fault), markup=False)
         raise typer.Exit(WRONG_FILES) from None
     except GridScadaError as error:
-        errors.print(str(error), markup=False, style="red")
+        errors.print(told(str(error), _language(context)), markup=False, style="red")
         raise typer.Exit(FAILED) from None

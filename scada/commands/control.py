@@ -12,7 +12,9 @@ from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.deskclient import Client
 from scada.control.trust import fingerprint
 from scada.controlling import folder_of, trust_of
+from scada.hmi.deskwords import told
 from scada.hmi.journalwords import wish_words
+from scada.hmi.language import say
 from scada.pki import folder as pki_folder
 from scada.pki.folder import LocalPki
 from scada.pki.profiles import DISPATCHER, Subject
@@ -37,7 +39,7 @@ def init(
 ) -> None:
     """Make an authority, four keys and the authority table, for demonstrations and tests."""
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         folder, trust = folder_of(config), trust_of(config)
         table = folder / "authority.toml"
@@ -60,26 +62,30 @@ def init(
 @app.command("list")
 def list_commands(context: typer.Context) -> None:
     """Commands under way and the latest ended ones."""
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         found = Client(config.var).get("/commands")["commands"]
-    table = Table("number", "target", "action", "state", "outcome", "requester", "approver", "waits for", box=None)
+    language = config.language
+    headings = ("number", "target", "action", "state", "outcome", "requester", "approver", "waits for")
+    table = Table(*(say(each, language) for each in headings), box=None)
     for each in found:
-        row = [each["id"], each["target"], wish_words(each), each["state"], each["outcome"] or ""]
-        table.add_row(*row, each["requester"], each["approver"], each["waits_for"])
-    Console(soft_wrap=True, highlight=False).print(table if found else "no commands")
+        row = [each["id"], each["target"], told(wish_words(each), language), told(each["state"], language)]
+        row += [told(each["outcome"] or "", language), each["requester"], each["approver"]]
+        table.add_row(*row, told(each["waits_for"], language))
+    Console(soft_wrap=True, highlight=False).print(table if found else say("no commands", language))
 
 
 @app.command()
 def events(context: typer.Context) -> None:
     """The latest alarms of the desk, acknowledged or not; `scada alarms` lists those that wait."""
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         found = Client(config.var).get("/events")["events"]
     out = Console(soft_wrap=True, highlight=False)
     for each in found:
         when = f"{local(each['time'], config.time_zone):%H:%M:%S.%f}"[:-3]
-        out.print(f"{when}  {each['kind']}: {each['sentence']}", markup=False)
+        words = f"{say(each['kind'], config.language)}: {told(each['sentence'], config.language)}"
+        out.print(f"{when}  {words}", markup=False)
 
 
 def _authority(trust: Path) -> LocalPki:

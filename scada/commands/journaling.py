@@ -18,14 +18,17 @@ from scada.control.gate import Gate
 from scada.control.journal import body_of, entry_in, public_key, whole_entries
 from scada.control.jws import sign
 from scada.control.proof import Segment, verify_journal
-from scada.control.recovery import RELEASED, Carried, begin, carried_over
+from scada.control.recovery import RELEASED, Carried, JournalBroken, begin, carried_over
 from scada.control.signers import common_name
 from scada.control.tenure import Watch, last_token, segments, take
 from scada.controlling import folder_of, trust_of
 from scada.hashchain import ChainError
+from scada.hmi.deskwords import told
 from scada.hmi.journalwords import entry_words
+from scada.hmi.language import say
 
 SHOWN, SHOWN_BYTES = 20, 300
+TAGS_FIRST = "{} tags are in force: compare them with the hand-over list before operating. A desk may be started now."
 
 app = typer.Typer(no_args_is_help=True, help="The control desk's journal.")
 Folder = Annotated[Path | None, typer.Option("--folder", help="Another place than VAR/control, e.g. a copy.")]
@@ -39,19 +42,26 @@ def verify(
 ) -> None:
     """Find any entry that was changed, removed, inserted or moved; exit code 1 when there is one."""
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
-        place = folder or folder_of(config_of(context))
+    with told_failures(context):
+        config = config_of(context)
+        language, place = config.language, folder or folder_of(config)
         verdict = verify_journal(place, public_key(key or place / "journal.pub"))
-    counted = f"{verdict.entries} entries in {verdict.segments} segments, {verdict.checkpoints} signed checkpoints"
+    numbers = (verdict.entries, verdict.segments, verdict.checkpoints)
+    counted = say("{} entries in {} segments, {} signed checkpoints", language, *numbers)
     for late in verdict.late:
-        out.print(f"written without control: {late}", style="yellow", markup=False)
+        out.print(say("written without control: {}", language, told(late, language)), style="yellow", markup=False)
     for aside in verdict.set_aside:
-        out.print(f"set aside: {aside}", style="yellow", markup=False)
+        out.print(say("set aside: {}", language, told(aside, language)), style="yellow", markup=False)
     if verdict.broken:
-        out.print(f"broken: {verdict.broken} (good before it: {counted})", style="red", markup=False)
+        words = say("broken: {} (good before it: {})", language, told(verdict.broken, language), counted)
+        out.print(words, style="red", markup=False)
+        try:
+            carried_over(place, last_token(place) + 1)
+        except JournalBroken as fault:
+            out.print(told(str(fault), language), markup=False)
         raise typer.Exit(FAILED)
-    out.print(f"intact: {counted}", style="green", markup=False)
-    out.print(f"head {verdict.head}", markup=False)
+    out.print(say("intact: {}", language, counted), style="green", markup=False)
+    out.print(say("head {}", language, verdict.head), markup=False)
 
 
 @app.command("set-aside")
@@ -64,26 +74,22 @@ def set_aside(
 ) -> None:
     """Leave out the end of the journal that no desk continues: kept beside it, signed, and told to the next desk."""
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         folder = folder_of(config)
         left = _broken_end(folder)
         for each in left:
-            _show_broken(out, each, rest(each))
+            _show_broken(out, config.language, each, rest(each))
         by = signer(key, config)
-        if not yes and not typer.confirm("Set it aside?"):
+        if not yes and not typer.confirm(say("Set it aside?", config.language)):
             raise typer.Exit(FAILED)
         document = sign(Decision("set aside", pieces(left), common_name(by), reason, now_us()).payload, by)
         credentials = CredentialFiles(folder / "authority.toml", trust_of(config))
         decision = decided(document, left, Gate(*credentials(now_us()), {}), now_us())
         carried = _left_out(folder, decision, document)
-    for told in carried.alarms.values():
-        out.print(told.sentence, markup=False)
-    out.print(
-        f"{len(carried.tags)} tags are in force: compare them with the hand-over list before anything is operated. "
-        "A desk may be started now.",
-        markup=False,
-    )
+    for alarm in carried.alarms.values():
+        out.print(told(alarm.sentence, config.language), markup=False)
+    out.print(say(TAGS_FIRST, config.language, len(carried.tags)), markup=False)
 
 
 def _broken_end(folder: Path) -> list[Segment]:
@@ -109,14 +115,16 @@ def _left_out(folder: Path, decision: Decision, document: bytes) -> Carried:
     return carried
 
 
-def _show_broken(out: Console, found: Segment, content: bytes) -> None:
+def _show_broken(out: Console, language: str, found: Segment, content: bytes) -> None:
     lines = content.split(b"\n")
-    out.print(f"{found.path}, line {found.length + 1}: {found.broken or 'not whole'}", style="red", markup=False)
-    out.print(f"left out would be {len(content)} bytes in {sum(map(bool, lines))} lines, which read:", markup=False)
+    fault = f"{found.path}, line {found.length + 1}: {found.broken or 'not whole'}"
+    out.print(told(fault, language), style="red", markup=False)
+    counts = (len(content), sum(map(bool, lines)))
+    out.print(say("left out would be {} bytes in {} lines, which read:", language, *counts), markup=False)
     for number, line in enumerate(filter(None, lines[:SHOWN]), start=found.length + 1):
         try:
             entry = entry_in(line, number)
-            words = f"{entry.kind}  {entry_words(entry.kind, body_of(entry))}"
+            words = f"{entry.kind}  {told(entry_words(entry.kind, body_of(entry)), language)}"
         except (ChainError, KeyError, TypeError):
             words = line[:SHOWN_BYTES].decode(errors="backslashreplace")
         out.print(f"  {number}  {words}", markup=False)
@@ -132,7 +140,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Whole entries, one a line.")] = False,
 ) -> None:
     """The latest entries, oldest first."""
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         place = folder or folder_of(config)
         found = [
@@ -160,4 +168,5 @@ def show(
             )
             continue
         when = f"{local(entry.time, config.time_zone):%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        out.print(f"{stem}:{entry.sequence:<5} {when}  {entry.kind:10}  {entry_words(entry.kind, body)}", markup=False)
+        words = told(entry_words(entry.kind, body), config.language)
+        out.print(f"{stem}:{entry.sequence:<5} {when}  {entry.kind:10}  {words}", markup=False)

@@ -15,6 +15,7 @@ from scada.commands.verify import verify
 from scada.config import Config
 from scada.files import Installation, load_installation
 from scada.hmi.alarmlist import alarm_lines
+from scada.hmi.deskwords import told
 from scada.hmi.language import say
 from scada.hmi.overview import figures, station_line
 from scada.hmi.processes import Process, ask, processes
@@ -154,9 +155,8 @@ def _print_status(config: Config, services: Sequence[ServiceStatus], running: Se
     control = (states.get("run") or {}).get("control") or {}
     out.print(alarm_lines(control.get("alarms", ()), language, config.time_zone), end="")
     if why := (states.get("run") or {}).get("no_desk"):
-        out.print(
-            say("stations are watched, nothing can be operated: {}", language, why), style="bold red", markup=False
-        )
+        words = say("stations are watched, nothing can be operated: {}", language, told(why, language))
+        out.print(words, style="bold red", markup=False)
     for service in services:
         colour = "green" if service.state is State.ANSWERING else "red"
         out.print(

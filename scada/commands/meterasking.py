@@ -22,6 +22,7 @@ from scada.commands.moments import shown
 from scada.commands.operating import UNKNOWN, Key, Reason
 from scada.control.lifecycle import Outcome
 from scada.control.message import Wish
+from scada.hmi.deskwords import told
 from scada.hmi.screen import paper
 from scada.model.errors import GridScadaError
 from scada.model.meterlink import SupplyAction
@@ -85,14 +86,16 @@ def reconnect(
 
 
 def _switch(context: typer.Context, serial: int, action: SupplyAction, key: str, reason: str, within: str) -> None:
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         by = signer(key, config)
         fields = {"target": str(serial), "supply": action, "reason": reason}
         content = message(by, Wish.SUPPLY, holds_s=min(seconds_of(within), LONGEST_S), **fields)
         report = Client(config.var).send(signed(by, content))
-    told = report.get("sentence") or "; ".join(each["sentence"] for each in report.get("refusals", []))
-    paper().print(f"{serial} {action.value} {report['outcome']}: {told}", markup=False)
+    language = config.language
+    words = report.get("sentence") or "; ".join(each["sentence"] for each in report.get("refusals", []))
+    done = f"{serial} {told(action.value, language)} {told(report['outcome'], language)}"
+    paper().print(f"{done}: {told(words, language)}", markup=False)
     if report["outcome"] != Outcome.COMPLETED:
         raise typer.Exit(UNKNOWN if report["outcome"] == Outcome.UNKNOWN else FAILED)
 

@@ -3,19 +3,22 @@
 Knows what people type and what they must see. Does not judge: what it shows is what the desk said.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, clock, message, signed, signer
+from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.duration import seconds_of
 from scada.config import Config
 from scada.control.jws import countersign
 from scada.control.message import Wish
 from scada.control.readiness import controllables
-from scada.hmi.journalwords import wish_words
+from scada.hmi.commandview import outcome_lines, request_lines, step_line, waiting_line
+from scada.hmi.language import say
 from scada.model.switching import Action, ControlModel
 from scada.stationfile import load_province
 
@@ -96,21 +99,21 @@ def approve(
 ) -> None:
     """Sign a waiting command as the second person, after reading what it is and what it would bring about."""
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         client = Client(config.var)
         report = client.waiting(name)
-        _show_request(out, report)
+        _print(out, request_lines(report, config.language))
         by = signer(key, config)
-        if not yes and not typer.confirm("Approve?"):
+        if not yes and not typer.confirm(say("Approve?", config.language)):
             raise typer.Exit(FAILED)
         report = client.send(countersign(report["document"].encode(), by), "approvals")
-        _watch(out, config.time_zone, client, report)
+        _watch(out, config, client, report)
 
 
 def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bool, fields: dict[str, Any]) -> None:
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         by = signer(key, config)
         model = ControlModel.DIRECT if direct else ControlModel.SELECT_BEFORE_OPERATE
@@ -118,7 +121,7 @@ def _order(context: typer.Context, do: Wish, key: str, holds: str, *, direct: bo
             fields["unit"] = _unit(config, fields["target"])
         content = message(by, do, holds_s=seconds_of(holds), model=model, **fields)
         client = Client(config.var)
-        _watch(out, config.time_zone, client, client.send(signed(by, content)))
+        _watch(out, config, client, client.send(signed(by, content)))
 
 
 def _unit(config: Config, target: str) -> str:
@@ -129,78 +132,39 @@ def _unit(config: Config, target: str) -> str:
 
 def _about(context: typer.Context, do: Wish, name: str, key: str) -> None:
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         client = Client(config.var)
         report = client.waiting(name)
         by = signer(key, config)
-        _watch(
-            out, config.time_zone, client, client.send(signed(by, message(by, do, holds_s=30.0, subject=report["id"])))
-        )
+        _watch(out, config, client, client.send(signed(by, message(by, do, holds_s=30.0, subject=report["id"]))))
 
 
-def _watch(out: Console, zone: str, client: Client, report: dict[str, Any]) -> None:
+def _watch(out: Console, config: Config, client: Client, report: dict[str, Any]) -> None:
     """Print every step as it comes, then the outcome; the exit code is the outcome."""
-    shown = _show_steps(out, zone, report, 0)
+    language = config.language
+    shown = _show_steps(out, config, report, 0)
     if report["outcome"] is None and report["waits_for"]:
-        _show_request(out, report)
+        _print(out, (*request_lines(report, language), waiting_line(report, language)))
         if report["waits_for"] == "execute":
-            out.print(f"selected; carry it out with: scada execute {report['target']} --key …")
             return
-        out.print(f"waits for a second person: scada approve {report['target']} --key …")
     for news in client.follow(report):
         report = news
-        shown = _show_steps(out, zone, report, shown)
+        shown = _show_steps(out, config, report, shown)
         if report["waits_for"] == "execute":
-            out.print(f"selected; carry it out with: scada execute {report['target']} --key …")
+            _print(out, (waiting_line(report, language),))
             return
-    _show_outcome(out, report)
+    _print(out, outcome_lines(report, language))
     if report["outcome"] != "completed":
         raise typer.Exit(UNKNOWN if report["outcome"] == "unknown" else FAILED)
 
 
-def _show_steps(out: Console, zone: str, report: dict[str, Any], shown: int) -> int:
+def _show_steps(out: Console, config: Config, report: dict[str, Any], shown: int) -> int:
     steps = report.get("steps", [])
-    for step in steps[shown:]:
-        out.print(f"{clock(step['time'], zone)}  {step['state']:10}  {step['sentence']}", markup=False)
+    _print(out, (step_line(step, config.language, config.time_zone) for step in steps[shown:]))
     return len(steps)
 
 
-def _show_request(out: Console, report: dict[str, Any]) -> None:
-    out.print(
-        f"{report['target']} {wish_words(report)}, requested by {report['requester']}, number {report['id']}",
-        markup=False,
-    )
-    if report["reason"]:
-        out.print(f"  reason: {report['reason']}", markup=False)
-    for remark in report["remarks"]:
-        out.print(f"  {remark}", markup=False)
-    found = report["consequences"]
-    if found is None:
-        return
-    if not found["known"]:
-        out.print(f"  what it would bring about is not known: {found['reason']}", markup=False)
-    if found["lost_loads"]:
-        loads = ", ".join(found["lost_loads"])
-        out.print(
-            f"  loses {found['lost_mw']:.2f} MW, customers without supply: {found['lost_customers']} ({loads})",
-            markup=False,
-            style="yellow",
-        )
-    for sentence in (*found["overloads"], *found["voltages"], *found["remarks"]):
-        out.print(f"  {sentence}", markup=False)
-
-
-def _show_outcome(out: Console, report: dict[str, Any]) -> None:
-    subject = f"{report['target']} {wish_words(report)}" if "action" in report else report.get("target", "message")
-    if report["outcome"] == "completed":
-        out.print(f"{subject} completed", style="green")
-        return
-    for refusal in report["refusals"]:
-        cause = f"{refusal['cause']} {refusal['label']}"
-        out.print(f"{subject} {report['outcome']}: {cause} ({refusal['sentence']})", markup=False, style="red")
-    if report["outcome"] == "unknown":
-        out.print(
-            "Neither done nor refused: see where it stands (scada watch) before anything else; nothing is tried again.",
-            style="bold red",
-        )
+def _print(out: Console, lines: Iterable[Text]) -> None:
+    for line in lines:
+        out.print(line)

@@ -38,6 +38,8 @@ from scada.control.signers import common_name
 from scada.controlling import folder_of, trust_of
 from scada.files import Installation, load_installation
 from scada.grid.topology import Topology
+from scada.hmi.deskwords import told
+from scada.hmi.language import say
 from scada.model.errors import ConfigurationError, Fault, GridScadaError, ServicesDown, StoreUnavailable
 from scada.services import supervisor
 
@@ -55,7 +57,7 @@ def draft_order(
 ) -> None:
     """Take a new order, signed by whoever prepared it."""
     out = _paper()
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         by = signer(key, installation.config)
         found: list[Fault] = []
@@ -72,7 +74,8 @@ def draft_order(
             _credentials(installation.config, now),
             now,
         )
-    out.print(f"{loaded.order.number} drafted by {common_name(by)}: {len(loaded.order.step)} steps, {folder}")
+    words = (loaded.order.number, common_name(by), len(loaded.order.step), folder)
+    out.print(say("{} drafted by {}: {} steps, {}", installation.config.language, *words), markup=False)
 
 
 @app.command()
@@ -86,7 +89,7 @@ def check(
 ) -> None:
     """Try every step on a copy of the network; the first refused one ends it."""
     out = _paper()
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         with _opened(installation, number) as record:
             # The load flow takes 0.6 s to import and is wanted here only.
@@ -101,28 +104,29 @@ def check(
             view = None if normal else present_view(installation.config.var)
             verdict = checker.simulate(record.order, view, now)
             record.note_check(verdict, 0 if normal else now, now_us())
+    language = installation.config.language
     for step in verdict.steps:
-        out.print(f"{step.number:3}  {step.step}", markup=False)
+        out.print(f"{step.number:3}  {told(step.step, language)}", markup=False)
         for remark in step.remarks:
-            out.print(f"       {remark}", markup=False, style="yellow")
+            out.print(f"       {told(remark, language)}", markup=False, style="yellow")
         if step.refused:
-            out.print(f"       refused: {step.refused}", markup=False, style="red")
+            out.print(f"       {say('refused: {}', language, told(step.refused, language))}", markup=False, style="red")
     if not verdict.passed:
         raise typer.Exit(FAILED)
-    out.print(f"{number} checked: {len(verdict.steps)} steps may be done", style="green")
+    out.print(say("{} checked: {} steps may be done", language, number, len(verdict.steps)), style="green")
 
 
 @app.command()
 def approve(context: typer.Context, number: Number, key: Key) -> None:
     """Sign a checked order as the second person."""
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         with _opened(installation, number) as record:
             by = signer(key, installation.config)
             now = now_us()
             said = Statement(Word.APPROVED, number, record.file.digest, record.status.check, common_name(by), now)
             name = record.approve(sign(said.payload, by), _credentials(installation.config, now), now)
-    _paper().print(f"{number} approved by {name}", style="green")
+    _paper().print(say("{} approved by {}", installation.config.language, number, name), style="green")
 
 
 @app.command()
@@ -138,10 +142,11 @@ def run(
     out = _paper()
 
     def tell(step: int, sentence: str) -> None:
-        out.print(f"{step or '':3}  {sentence}", markup=False)
+        out.print(f"{step or '':3}  {told(sentence, language)}", markup=False)
 
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
+        language = installation.config.language
         with _opened(installation, number) as record:
             by = signer(key, installation.config)
             other = signer(second, installation.config) if second else None
@@ -157,18 +162,18 @@ def stop(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the order.")],
 ) -> None:
     """Withdraw an order that is not being carried out."""
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         with _opened(installation, number) as record:
             record.add(OrderEvent.STOP, {"reason": reason}, now_us())
-    _paper().print(f"{number} stopped: {reason}")
+    _paper().print(say("{} stopped: {}", installation.config.language, number, reason), markup=False)
 
 
 @app.command()
 def show(context: typer.Context, number: Number) -> None:
     """How far an order is, and what became of its steps."""
     out = _paper()
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         folder = _orders(installation.config) / number
         status = read_record(folder)
@@ -176,31 +181,35 @@ def show(context: typer.Context, number: Number) -> None:
         file = load_order(folder / "order.toml", installation.province, found)
         if file is None:
             raise ConfigurationError(found)
-    zone = installation.config.time_zone
-    out.print(f"{number}  {status.state}  {file.order.purpose}", markup=False)
+    zone, language = installation.config.time_zone, installation.config.language
+    out.print(f"{number}  {told(str(status.state), language)}  {file.order.purpose}", markup=False)
     for who, name, when in _persons(status):
-        out.print(f"  {who:9} {name:16} {_when(when, zone)}", markup=False)
+        out.print(f"  {say(who, language):9} {told(name, language):16} {_when(when, zone)}", markup=False)
     done = {each.number: each for each in status.steps}
     for index, step in enumerate(file.order.step, start=1):
         record = done.get(index)
-        told = f"{record.outcome or 'under way'}: {record.sentence}" if record else ""
-        out.print(f"{index:3}  {step!s:32} {_when(record.begun, zone) if record else '':20} {told}", markup=False)
+        became = told(f"{record.outcome or 'under way'}: {record.sentence}", language) if record else ""
+        begun = _when(record.begun, zone) if record else ""
+        out.print(f"{index:3}  {told(str(step), language):32} {begun:20} {became}", markup=False)
     if status.reason:
-        out.print(f"stopped: {status.reason}", markup=False, style="red")
+        out.print(f"{say('stopped', language)}: {told(status.reason, language)}", markup=False, style="red")
 
 
 @app.command("list")
 def list_orders(context: typer.Context) -> None:
     """All orders, the latest number last."""
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         folders = sorted(path for path in _orders(installation.config).glob("*") if path.is_dir())
         found = [(folder.name, read_record(folder)) for folder in folders]
-    table = Table("number", "state", "prepared by", "approved by", "steps done", "reason", box=None)
+    language = installation.config.language
+    headings = ("number", "state", "prepared by", "approved by", "steps done", "reason")
+    table = Table(*(say(each, language) for each in headings), box=None)
     for name, status in found:
         done = sum(each.outcome == "completed" for each in status.steps)
-        table.add_row(name, str(status.state), status.prepared_by, status.approved_by, str(done), status.reason)
-    _paper().print(table if found else "no orders")
+        row = [name, told(str(status.state), language), status.prepared_by, status.approved_by, str(done)]
+        table.add_row(*row, told(status.reason, language))
+    _paper().print(table if found else say("no orders", language))
 
 
 @app.command("print")
@@ -212,10 +221,11 @@ def print_order(
     """The order as PDF, in Vietnamese, with what became of it so far."""
     from scada.control.orders_pdf import order_pdf  # noqa: PLC0415  # loads typst, needed here only
 
-    with told_failures():
+    with told_failures(context):
         installation = load_installation(config_path(context))
         with _opened(installation, number) as record:
-            pdf = order_pdf(record.file, record.status, installation.province, installation.config.time_zone)
+            zone = installation.config.time_zone
+            pdf = order_pdf(record.file, record.status, installation.province, zone, lambda each: told(each, "vi"))
         path = to or Path(f"{number}.pdf")
         try:
             path.write_bytes(pdf)

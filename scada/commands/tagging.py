@@ -10,6 +10,8 @@ from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.deskclient import Client, message, signed, signer
 from scada.commands.operating import Key
 from scada.control.message import TagKind, Wish
+from scada.hmi.deskwords import refusal_words, told
+from scada.hmi.language import say
 from scada.hmi.words import time_words
 
 app = typer.Typer(no_args_is_help=True, help="Tags on devices, bays and stations.")
@@ -53,29 +55,31 @@ def hand_over(
 @app.command("list")
 def list_tags(context: typer.Context) -> None:
     """All tags that are set, the oldest first: the hand-over list."""
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
         tags = Client(config.var).get("/tags")["tags"]
-    table = Table("tag", "on", "kind", "owner", "since", "text", box=None)
+    language = config.language
+    headings = ("tag number", "on", "kind", "owner", "since", "text")
+    table = Table(*(say(each, language) for each in headings), box=None)
     for tag in tags:
-        table.add_row(
-            tag["id"], tag["target"], tag["kind"], tag["owner"], time_words(tag["since"], config.time_zone), tag["text"]
-        )
-    Console(soft_wrap=True, highlight=False).print(table if tags else "no tags")
+        row = [tag["id"], tag["target"], told(tag["kind"], language), tag["owner"]]
+        table.add_row(*row, time_words(tag["since"], config.time_zone), tag["text"])
+    Console(soft_wrap=True, highlight=False).print(table if tags else say("no tags", language))
 
 
 def _send(context: typer.Context, key: str, do: Wish, fields: dict[str, object]) -> None:
     out = Console(soft_wrap=True, highlight=False)
-    with told_failures():
+    with told_failures(context):
         config = config_of(context)
-        by = signer(key, config)
+        by, language = signer(key, config), config.language
         report = Client(config.var).send(signed(by, message(by, do, holds_s=30.0, **fields)))
     if report.get("outcome") == "refused":
         for refusal in report["refusals"]:
-            out.print(
-                f"refused: {refusal['cause']} {refusal['label']} ({refusal['sentence']})", markup=False, style="red"
-            )
+            out.print(say("refused: {}", language, refusal_words(refusal, language)), markup=False, style="red")
         raise typer.Exit(FAILED)
     tag = report.get("tag") or report["removed"]
-    done = "removed" if "removed" in report else "set"
-    out.print(f"{done}: {tag['kind']} on {tag['target']}, owner {tag['owner']}, number {tag['id']}", markup=False)
+    named = (told(tag["kind"], language), tag["target"], tag["owner"], tag["id"])
+    if "removed" in report:
+        out.print(say("removed: {} on {}, owner {}, number {}", language, *named), markup=False)
+    else:
+        out.print(say("set: {} on {}, owner {}, number {}", language, *named), markup=False)

@@ -4,7 +4,7 @@ Knows words and layout (``order.typ``). Does not sign: the signatures are in the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from scada.control.orders import OrderFile, OrderState, Step, StepAction
 from scada.control.orders_record import OrderStatus, StepRecord
 from scada.model.station import DeviceKind, Province
 
+Told = Callable[[str], str]
 ACTIONS: Final[Mapping[StepAction, str]] = MappingProxyType(
     {
         StepAction.OPEN: "Cắt",
@@ -51,12 +52,12 @@ OUTCOMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def order_pdf(file: OrderFile, status: OrderStatus, province: Province, time_zone: str) -> bytes:
-    """The order as PDF/A-2b."""
+def order_pdf(file: OrderFile, status: OrderStatus, province: Province, time_zone: str, told: Told = str) -> bytes:
+    """The order as PDF/A-2b; ``told`` puts what the desk said into Vietnamese."""
     pdf = typst.compile(
         (files("scada.control") / "order.typ").read_bytes(),
         format="pdf",
-        sys_inputs={"data": json.dumps(order_content(file, status, province, time_zone), ensure_ascii=False)},
+        sys_inputs={"data": json.dumps(order_content(file, status, province, time_zone, told), ensure_ascii=False)},
         pdf_standards=["a-2b"],
         ignore_system_fonts=True,
     )
@@ -64,7 +65,9 @@ def order_pdf(file: OrderFile, status: OrderStatus, province: Province, time_zon
     return pdf
 
 
-def order_content(file: OrderFile, status: OrderStatus, province: Province, time_zone: str) -> dict[str, Any]:
+def order_content(
+    file: OrderFile, status: OrderStatus, province: Province, time_zone: str, told: Told = str
+) -> dict[str, Any]:
     """Everything the template shows, as plain JSON values."""
     zone = ZoneInfo(time_zone)
     order = file.order
@@ -76,7 +79,7 @@ def order_content(file: OrderFile, status: OrderStatus, province: Province, time
         "note": order.note,
         "digest": file.digest,
         "state": STATES[status.state] if status.state else "Dự thảo",
-        "reason": status.reason,
+        "reason": told(status.reason),
         "stations": [f"{code} · {titles[code]}" for code in order.stations],
         "persons": [
             {"role": "Người lập phiếu", "name": order.prepared_by, "time": local(status.prepared_at, zone)},
@@ -85,7 +88,8 @@ def order_content(file: OrderFile, status: OrderStatus, province: Province, time
             {"role": "Người thực hiện", "name": status.executed_by, "time": local(status.ended_at, zone)},
         ],
         "steps": [
-            _step(number, step, records.get(number), province, zone) for number, step in enumerate(order.step, start=1)
+            _step(number, step, records.get(number), province, zone, told)
+            for number, step in enumerate(order.step, start=1)
         ],
     }
 
@@ -95,7 +99,9 @@ def local(moment: int, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(moment / 1e6, UTC).astimezone(zone):%H:%M:%S %d/%m/%Y}" if moment else ""
 
 
-def _step(number: int, step: Step, record: StepRecord | None, province: Province, zone: ZoneInfo) -> dict[str, Any]:
+def _step(
+    number: int, step: Step, record: StepRecord | None, province: Province, zone: ZoneInfo, told: Told
+) -> dict[str, Any]:
     precondition = [step.precondition] if step.precondition else []
     if step.dead_on_site:
         precondition.append("đã thử hết điện tại chỗ")
@@ -108,7 +114,7 @@ def _step(number: int, step: Step, record: StepRecord | None, province: Province
         "begun": local(record.begun, zone) if record else "",
         "ended": local(record.ended, zone) if record else "",
         "outcome": OUTCOMES[record.outcome] if record else "",
-        "sentence": record.sentence if record and record.outcome != "completed" else "",
+        "sentence": told(record.sentence) if record and record.outcome != "completed" else "",
     }
 
 

@@ -86,16 +86,21 @@ def begin(
     try:
         if decision is not None and decision.pieces != pieces(left):
             raise NotSetAside("the end of the journal is not what the decision is about")
+        if any(is_being_written(each.path) for each in left):
+            raise NotSetAside("a process still writes to the end of the journal: end it first")
         told = [keep(each, decision, document) for each in left]
         for each in told:
             _tell(carried, each, now)
         who = {"token": tenure.token, "pid": os.getpid(), "host": socket.gethostname()}
-        journal = Journal(folder, tenure, journal_key(folder))
         aside = {"set_aside": [each.report() for each in told]} if told else {}
-        journal.append(TENURE, {**who, **tenure_body(carried, now), **aside}, now)
-        # Now that it is told: also what a desk before told of, and died before it had taken it out.
-        for each in (*carried.set_aside, *told):
-            take_out(folder, each)
+        with contextlib.ExitStack() as failing:
+            journal = Journal(folder, tenure, journal_key(folder))
+            failing.callback(journal.close, now)
+            journal.append(TENURE, {**who, **tenure_body(carried, now), **aside}, now)
+            # Now that it is told: also what a desk before told of, and died before it had taken it out.
+            for each in (*carried.set_aside, *told):
+                take_out(folder, each)
+            failing.pop_all()
     except OSError as error:
         raise ChainError(f"the end of the journal cannot be set aside: {error}") from error
     return journal, carried

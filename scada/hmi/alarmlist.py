@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from scada.hmi.deskwords import told
 from scada.hmi.language import say
 from scada.hmi.words import time_words
 
@@ -28,7 +29,9 @@ def alarm_table(alarms: Alarms, language: str, zone: str) -> Table:
     table.add_column(say("what happened", language))
     for each in alarms:
         row = [each["id"][-SHORT:], time_words(each["time"], zone), say(f"{each['priority']} priority", language)]
-        table.add_row(*row, say(each["kind"], language), Text(each["sentence"]), style=COLOURS[each["priority"]])
+        table.add_row(
+            *row, say(each["kind"], language), Text(told(each["sentence"], language)), style=COLOURS[each["priority"]]
+        )
     return table
 
 
@@ -38,6 +41,6 @@ def alarm_lines(alarms: Alarms, language: str, zone: str) -> Group:
         return Group()
     lines = [Text(say("alarms not acknowledged: {} (scada alarms)", language, len(alarms)), style="bold red")]
     for each in reversed(alarms[-SHOWN:]):
-        kind = say(each["kind"], language)
-        lines.append(Text(f"  {time_words(each['time'], zone)}  {kind}: {each['sentence']}", COLOURS[each["priority"]]))
+        words = f"{say(each['kind'], language)}: {told(each['sentence'], language)}"
+        lines.append(Text(f"  {time_words(each['time'], zone)}  {words}", COLOURS[each["priority"]]))
     return Group(*lines)

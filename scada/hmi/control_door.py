@@ -6,7 +6,7 @@ Bodies are the JWS documents themselves, byte for byte.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,8 @@ from scada.control.desk import ControlDesk
 from scada.control.jws import MOST_BYTES
 from scada.control.recovery import tag_report
 from scada.hmi.control_openapi import description
+from scada.hmi.deskwords import worded
+from scada.model.event import EventRecord
 
 LONGEST_WAIT_S: Final = 30.0
 MOST_WATCHERS: Final = 64
@@ -26,10 +28,10 @@ MOST_WATCHERS: Final = 64
 Desk = Callable[[], ControlDesk | None]
 
 
-def control_routes(desk: Desk, why: Callable[[], str] = str) -> list[BaseRoute]:
+def control_routes(desk: Desk, why: Callable[[], str] = str, language: str = "en") -> list[BaseRoute]:
     """The routes; ``desk`` gives the desk while this process is in control, else None: then they answer 503, and
-    ``why``, when there is more to say."""
-    door = _Door(desk, why)
+    ``why``, when there is more to say. ``language`` is that of the texts beside what is kept."""
+    door = _Door(desk, why, language)
     prefix = "/api/v1/control"
     return [
         Route(f"{prefix}/messages", door.submit, methods=["POST"]),
@@ -44,9 +46,10 @@ def control_routes(desk: Desk, why: Callable[[], str] = str) -> list[BaseRoute]:
 
 
 class _Door:
-    def __init__(self, desk: Desk, why: Callable[[], str]) -> None:
+    def __init__(self, desk: Desk, why: Callable[[], str], language: str) -> None:
         self._desk = desk
         self._why = why
+        self._language = language
         self._watchers = 0
 
     async def submit(self, request: Request) -> Response:
@@ -56,7 +59,10 @@ class _Door:
         return await self._taken(request, ControlDesk.approve)
 
     def _standing_by(self) -> Response:
-        return _answer({"error": self._why() or "this process is not in control"}, 503)
+        return self._said({"error": self._why() or "this process is not in control"}, 503)
+
+    def _said(self, report: Any, status: int = 200) -> Response:
+        return _answer(worded(report, self._language), status)
 
     async def _taken(self, request: Request, give: Callable[[ControlDesk, bytes], Any]) -> Response:
         desk = self._desk()
@@ -64,9 +70,9 @@ class _Door:
             return self._standing_by()
         document = await _body(request)
         if document is None:
-            return _answer({"error": f"a message has at most {MOST_BYTES} bytes"}, 413)
+            return self._said({"error": f"a message has at most {MOST_BYTES} bytes"}, 413)
         report = await give(desk, document)
-        return _answer(report, 200 if report.get("outcome") != "refused" else 409)
+        return self._said(report, 200 if report.get("outcome") != "refused" else 409)
 
     async def commands(self, _: Request) -> Response:
         desk = self._desk()
@@ -81,12 +87,12 @@ class _Door:
             return self._standing_by()
         course = desk.courses.get(request.path_params["id"])
         if course is None:
-            return _answer({"error": f"no command {request.path_params['id']!r} here"}, 404)
+            return self._said({"error": f"no command {request.path_params['id']!r} here"}, 404)
         try:
             steps = int(request.query_params.get("steps", "-1"))
             wait_s = min(float(request.query_params.get("wait_s", "0")), LONGEST_WAIT_S)
         except ValueError:
-            return _answer({"error": "steps and wait_s are numbers"}, 400)
+            return self._said({"error": "steps and wait_s are numbers"}, 400)
         if self._watchers < MOST_WATCHERS:
             self._watchers += 1
             try:
@@ -96,7 +102,7 @@ class _Door:
                             await course.changed.wait()
             finally:
                 self._watchers -= 1
-        return _answer(course.report())
+        return self._said(course.report())
 
     async def tags(self, _: Request) -> Response:
         desk = self._desk()
@@ -108,13 +114,18 @@ class _Door:
         desk = self._desk()
         if desk is None:
             return self._standing_by()
-        return _answer({"events": [event_report(each) for each in desk.alarms.events]})
+        return await self._listed("events", desk.alarms.events)
 
     async def alarms(self, _: Request) -> Response:
         desk = self._desk()
         if desk is None:
             return self._standing_by()
-        return _answer({"alarms": [event_report(each) for each in desk.alarms.unacknowledged.values()]})
+        return await self._listed("alarms", desk.alarms.unacknowledged.values())
+
+    async def _listed(self, name: str, events: Iterable[EventRecord]) -> Response:
+        """Beside the loop: a thousand sentences take 0.1 s the first time."""
+        reports = [event_report(each) for each in events]
+        return _answer({name: await asyncio.to_thread(worded, reports, self._language)})
 
 
 async def _body(request: Request) -> bytes | None:

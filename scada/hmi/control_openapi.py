@@ -97,10 +97,16 @@ def _refusal() -> dict[str, Any]:
         "properties": {
             "cause": {"type": "integer", "description": f"AddCause, IEC 61850-7-2: {causes}"},
             "label": {"type": "string"},
-            "sentence": {"type": "string"},
+            "sentence": {"type": "string", "description": "as the journal keeps it"},
+            **_texts("label_text", "text"),
             "facts": {"type": "array", "items": {"type": "object"}},
         },
     }
+
+
+def _texts(*names: str) -> dict[str, Any]:
+    """What stands beside label and sentence, for people."""
+    return {each: {"type": "string", "description": "in the language of the configuration"} for each in names}
 
 
 def _report() -> dict[str, Any]:
@@ -120,6 +126,7 @@ def _report() -> dict[str, Any]:
             "facts": {"type": "array", "items": {"type": "string"}},
             "consequences": {"type": ["object", "null"]},
             "steps": {"type": "array", "items": {"type": "object"}},
+            **_texts("text"),
             "sentence": {"type": "string", "description": "how the switching of a meter's supply ended, in words"},
             "persons": {"type": "array", "items": {"type": "string"}, "description": "who stands for it"},
             "meter_state": {

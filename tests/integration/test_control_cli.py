@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from scada.config import HttpConfig
 from scada.control.tenure import segments
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import StateDoor
+from scada.model.switching import Action
 from tests.fakes_control import Rig, quick_policy, rig_at
 from tests.fakes_softhsm import MODULE, PIN, put_certificates, soft_token
 
@@ -63,7 +65,7 @@ class Terminal:
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("installation")
     (folder / "config.toml").write_text(
-        f'var = "var"\n[stations]\nfolder = "{ROOT / "substations"}"\n', encoding="utf-8"
+        f'var = "var"\nlanguage = "en"\n[stations]\nfolder = "{ROOT / "substations"}"\n', encoding="utf-8"
     )
     async with rig_at(folder / "var" / "control", policy=quick_policy(approval_s=30.0, select_s=30.0)) as made:
         keys = made.folder / "keys"
@@ -170,6 +172,48 @@ async def test_a_journal_with_one_flipped_bit_is_broken_at_that_entry(
     assert f"broken: segment 000001, entry {number}: " in said
     shown = await terminal.type("journal", "show", "--last", "1", "--json")
     assert json.loads(shown)["segment"] == "000001"
+
+
+async def test_a_dispatcher_reads_vietnamese_where_that_is_configured_and_the_journal_keeps_what_was_said(
+    rig: Rig, terminal: Terminal
+) -> None:
+    place = terminal.folder / "config.toml"
+    english = place.read_text(encoding="utf-8")
+    place.write_text(english.replace('language = "en"', 'language = "vi"'), encoding="utf-8")
+    try:
+        said = await terminal.type("operate", "TN01/475", "close", "--key", "dispatcher-1", code=1)
+        assert "TN01/475 đóng bị từ chối: 5 đã ở vị trí yêu cầu (TN01/475 đã đóng rồi)" in said
+        said = await terminal.type("operate", "TN01/475", "open", "--key", "viewer-1", code=1)
+        assert "20 không có quyền (viewer-1 có vai trò VIEWER; để thao tác cần OPERATOR)" in said
+        rig.desk.observe(rig.show("TN01/475/475.position", 2.0))
+        rig.desk.observe(rig.show("TN01/475/475.position", 1.0))
+        assert "TN01/475 chuyển sang mở mà không có lệnh" in await terminal.type("alarms")
+        assert "toàn vẹn: " in await terminal.type("journal", "verify")
+        assert "không có lệnh 'TN01/474' nào đang thực hiện" in await terminal.type(
+            "cancel", "TN01/474", "--key", "dispatcher-2", code=1
+        )
+        await terminal.type("alarms", "acknowledge", "all", "--key", "dispatcher-1")
+    finally:
+        place.write_text(english, encoding="utf-8")
+    assert "TN01/475 is closed already" in rig.journal_text()
+    assert "đã đóng rồi" not in rig.journal_text()
+
+
+async def test_the_door_tells_in_the_configured_language_beside_what_is_kept(rig: Rig) -> None:
+    rig.refresh()
+    var = rig.folder.parent / "other"
+    routes = control_routes(lambda: rig.desk, language="vi")
+    async with StateDoor("run", {}, HttpConfig(port=0), var, routes):
+        url = json.loads((var / "run" / "run.json").read_text(encoding="utf-8"))["url"] + "/api/v1/control"
+        document = rig.document("dispatcher-1", target="TN01/475", action=Action.CLOSE)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            refused = (await client.post(f"{url}/messages", content=document)).json()["refusals"][0]
+            unknown = (await client.get(f"{url}/commands/none")).json()
+            alarms = (await client.get(f"{url}/events")).json()["events"]
+    assert (refused["sentence"], refused["text"]) == ("TN01/475 is closed already", "TN01/475 đã đóng rồi")
+    assert (refused["label"], refused["label_text"]) == ("position reached", "đã ở vị trí yêu cầu")
+    assert unknown == {"error": "ở đây không có lệnh 'none'"}
+    assert all(each["text"] != each["sentence"] for each in alarms)
 
 
 async def test_a_broken_end_of_the_journal_is_shown_signed_for_and_set_aside(

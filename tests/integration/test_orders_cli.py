@@ -32,7 +32,7 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "config.toml").write_text(
-            'var = "var"\n[services.postgres]\nurl = "postgresql://nobody:nothing@127.0.0.1:1/none"\n'
+            'var = "var"\nlanguage = "en"\n[services.postgres]\nurl = "postgresql://nobody:nothing@127.0.0.1:1/none"\n'
             f'[services.mqtt]\nurl = "mqtt://a:b@127.0.0.1:1"\n[stations]\nfolder = "{ROOT / "substations"}"\n',
             encoding="utf-8",
         )

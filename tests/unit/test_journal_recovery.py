@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scada.clock import now_us
-from scada.control.aside import Decision, NotSetAside, decided, pieces
+from scada.control.aside import Decision, NotSetAside, decided, is_being_written, pieces
 from scada.control.credentials import CredentialFiles
 from scada.control.gate import Gate
 from scada.control.journal import TENURE, Journal, journal_key, public_key, whole_entries
@@ -17,7 +17,7 @@ from scada.control.jws import countersign, sign
 from scada.control.proof import JournalVerdict, verify_journal
 from scada.control.recovery import Carried, JournalBroken, begin, carried_over
 from scada.control.tenure import last_token, segments, take
-from scada.hashchain import ChainError
+from scada.hashchain import ChainError, HashChain
 from scada.model.event import EventKind
 from tests.fakes_control import make_people, signer_of
 from tests.fakes_journal import NOW, entries_of_a_night
@@ -275,6 +275,30 @@ def test_a_changed_decision_and_one_about_what_was_broken_then_are_refused(tmp_p
     path.write_bytes(path.read_bytes() + b"more\n")
     with pytest.raises(NotSetAside, match="not what the decision is about"):
         begun(tmp_path, decision)
+
+
+def test_an_end_a_process_still_writes_to_is_not_set_aside(tmp_path: Path, people: Any) -> None:
+    journal, _ = begun(tmp_path)
+    path = segments(tmp_path)[-1]
+    path.write_bytes(path.read_bytes() + b"nonsense\n")
+    content = path.read_bytes()
+    with pytest.raises(NotSetAside, match="a process still writes to the end of the journal"):
+        begun(tmp_path, signed(people, tmp_path)[1])
+    assert path.read_bytes() == content
+    journal._chain.close()
+
+
+def test_a_journal_that_cannot_be_begun_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(HashChain, "flush", _no_room)
+        with pytest.raises(ChainError, match="No space left"):
+            begun(tmp_path)
+    assert not is_being_written(segments(tmp_path)[-1])
+    assert taken_over(tmp_path).alarms == {}
+
+
+def _no_room(_: HashChain) -> None:
+    raise ChainError("No space left on device")
 
 
 def gate(people: Any) -> Gate:

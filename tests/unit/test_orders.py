@@ -26,6 +26,7 @@ from scada.control.orders_record import OrderRecord, OrderRefused, Statement, Wo
 from scada.control.orders_run import SETTLE_S, Done, OrderRun
 from scada.grid.loadflow import LoadFlow
 from scada.hashchain import ChainError, entries, verify
+from scada.hmi.deskwords import told
 from scada.model.errors import ConfigurationError, Fault, LinkError
 from scada.model.station import Province
 from scada.model.switching import Action, Operation
@@ -568,6 +569,18 @@ async def test_the_paper_shows_persons_steps_and_outcomes(office: Office) -> Non
     assert content["persons"][0]["time"] == "21:13:20 21/09/2026"
     assert [each["outcome"] for each in content["steps"]] == ["Đã thực hiện", "Đã thực hiện", "Bị từ chối", "", "", ""]
     assert content["steps"][2]["sentence"] == "blocked"
+
+
+async def test_the_paper_tells_in_vietnamese_what_the_desk_said_and_the_record_keeps_it(office: Office) -> None:
+    with office.approved() as record:
+        said = "blocked by interlocking (the circuit of S2/171 is not interrupted: S2/172 is closed)"
+        office.desk.answers["S2/171"] = lambda: Done(Outcome.REFUSED, said, "c")
+        await runner(office).carry_out(record, PREPARER)
+        content = order_content(record.file, record.status, PROVINCE, "UTC", lambda each: told(each, "vi"))
+
+    words = "bị khóa liên động (mạch của S2/171 chưa bị cắt: S2/172 đang đóng)"
+    assert (content["steps"][2]["sentence"], content["reason"]) == (words, f"bước 3: {words}")
+    assert read_record(record.folder).steps[-1].sentence == said
 
 
 def test_the_paper_is_a_pdf_whose_title_bears_the_number(office: Office) -> None:
