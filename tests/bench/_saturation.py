@@ -127,8 +127,8 @@ async def _plain(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
     requests = _requests(bind_registers(station, maps.registers, []))
 
     async def read() -> int:
-        for wanted in requests:
-            response = await ask[wanted.table](wanted.start, count=wanted.count, device_id=end.unit_id)
+        for unit, wanted in requests:
+            response = await ask[wanted.table](wanted.start, count=wanted.count, device_id=unit)
             assert not response.isError()
         return len(station.points)
 
@@ -143,15 +143,16 @@ async def _reads(stack: AsyncExitStack, station: Station, maps: Maps) -> Round:
     requests = _requests(bind_registers(station, maps.registers, []))
 
     async def read() -> int:
-        for wanted in requests:
-            await connection.read(wanted.table, wanted.start, wanted.count)
+        for unit, wanted in requests:
+            await connection.read(unit, wanted.table, wanted.start, wanted.count)
         return len(station.points)
 
     return read
 
 
-def _requests(registers: StationRegisters) -> list[Registers]:
-    heads = [EventBuffer(each).head for each in registers.event_buffers]
+def _requests(registers: StationRegisters) -> list[tuple[int, Registers]]:
+    """Every read with the unit it is asked of."""
+    heads = [(each.unit, EventBuffer(each).head) for each in registers.event_buffers]
     periods = {each.period_s for each in registers.points}
-    reads = [Registers(each.table, each.start, each.count) for each in plan_reads(registers.points)]
+    reads = [(each.unit, Registers(each.table, each.start, each.count)) for each in plan_reads(registers.points)]
     return [*reads, *(head for head in heads for _ in periods)]
