@@ -5,6 +5,7 @@ all others go through the staging table, which finds duplicates and revisions. A
 nothing is dropped here, because connections do not keep order and a late row is as valuable as any.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,16 +42,22 @@ def first_of_key(rows: NDArray[np.void], *key: str) -> NDArray[np.bool_]:
 
 
 class Router:
-    """Remembers per meter the newest time stored by this process."""
+    """Remembers per meter the newest time stored by this process: one for all its stores. Any thread.
+
+    A store that did not know what another has stored would take a redelivery for news: its COPY stops there, and the
+    whole batch goes through staging.
+    """
 
     def __init__(self) -> None:
         self._newest = np.full(1024, _NEVER, dtype=np.int64)
+        self._lock = threading.Lock()
 
     def route(self, batch: ReadingArray) -> Routed:
         """Sort a batch and mark its rows. Shape (n,) in, shape (n,) out."""
         rows = sort_by(batch, "time", "meter")
-        known = self._is_known(rows["meter"])
-        newest = self._newest[np.where(known, rows["meter"], 0)]
+        with self._lock:
+            known = self._is_known(rows["meter"])
+            newest = self._newest[np.where(known, rows["meter"], 0)]
         tracked = (rows["meter"] >= 0) & (rows["meter"] < WATERMARK_METERS)
         newer = tracked & (~known | (rows["time"] > newest))
         is_backlog = len(rows) >= BACKLOG_ROWS and 2 * np.count_nonzero(newer) < len(rows)
@@ -64,9 +71,10 @@ class Router:
             meters, times = meters[tracked], times[tracked]
         if not len(meters):
             return
-        self._grow(int(meters.max()) + 1)
-        # The last of several assignments to one meter wins, and times ascend.
-        self._newest[meters] = np.maximum(self._newest[meters], times)
+        with self._lock:
+            self._grow(int(meters.max()) + 1)
+            # The last of several assignments to one meter wins, and times ascend.
+            self._newest[meters] = np.maximum(self._newest[meters], times)
 
     def _is_known(self, meters: NDArray[np.int32]) -> NDArray[np.bool_]:
         return (meters >= 0) & (meters < len(self._newest))

@@ -43,6 +43,7 @@ class HistorianStore:
     """SampleStore and MeterStore on one connection, opened at the first call and after each loss.
 
     ``worker`` names who writes, in the account and in the server's list of sessions; each object is one run of it.
+    Stores that write readings side by side share a ``router``.
     After StoreUnavailable, call again with the same rows: if they were stored although the answer was lost, the
     outcome is the one of the first attempt.
     """
@@ -55,12 +56,13 @@ class HistorianStore:
         clock: Clock,
         quarantine_limit: int = QUARANTINE_LIMIT,
         limit_s: float = TRANSACTION_LIMIT_S,
+        router: Router | None = None,
     ) -> None:
         self._link = DatabaseLink(dsn, application=worker, limit_s=limit_s)
         self._worker = worker
         self._clock = clock
         self._quarantine_limit = quarantine_limit
-        self._router = Router()
+        self._router = router or Router()
         run = uuid.uuid4()
         self._reading_account = IngestAccount(worker, run, READINGS)
         self._register_account = IngestAccount(worker, run, REGISTERS)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from historian.routing import Router
 from historian.store import HistorianStore
 from meters.connection import Broker
 from meters.headend import HeadEnd
@@ -34,7 +35,8 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
     broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
     settings = config.head_end
     with ExitStack() as stack:
-        stores = [stack.enter_context(_store(endpoints, settings)) for _ in range(settings.writers)]
+        router = Router()
+        stores = [stack.enter_context(_store(endpoints, settings, router)) for _ in range(settings.writers)]
         head_end = HeadEnd(settings, broker, stores, now_us, ZoneInfo(config.time_zone))
         talk = MeterTalk(settings, broker, endpoints.postgres_dsn, now_us)
         since = now_us()
@@ -63,9 +65,13 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
         write_last_state(config.var, NAME, state())
 
 
-def _store(endpoints: Endpoints, settings: HeadEndConfig) -> HistorianStore:
+def _store(endpoints: Endpoints, settings: HeadEndConfig, router: Router) -> HistorianStore:
     return HistorianStore(
-        endpoints.postgres_dsn, worker=settings.client_id, clock=now_us, quarantine_limit=settings.quarantine_rows
+        endpoints.postgres_dsn,
+        worker=settings.client_id,
+        clock=now_us,
+        quarantine_limit=settings.quarantine_rows,
+        router=router,
     )
 
 

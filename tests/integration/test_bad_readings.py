@@ -11,6 +11,7 @@ import pytest
 
 from historian.figures import Grouping, MeterFigures
 from historian.registry import import_meters
+from historian.routing import Router
 from historian.store import HistorianStore
 from meters.ingest import Accounts, take
 from meters.message import Message
@@ -23,6 +24,7 @@ from meters.tally import Tally
 from meters.topic import batch_topic
 from meters.validate import Limits
 from scada.model.errors import StoreUnavailable
+from scada.model.ports import ReadingOutcome
 from scada.model.reading import READING, ReadingArray
 from tests.fakes_meters import INTERVAL, NOW, point_of, profile_message, serial_of
 
@@ -148,6 +150,20 @@ def persistently(store: HistorianStore, batches: list[ReadingArray]) -> None:
                 break
             except StoreUnavailable:  # two that wait for each other: the database has ended one of them
                 time.sleep(0.01)
+
+
+def test_what_one_writer_stored_is_no_news_to_another_that_shares_its_router(database: str) -> None:
+    """A COPY that stops at a known row leaves dead ones behind: the meter that is new would lie behind them."""
+    router = Router()
+    with (
+        HistorianStore(database, worker="test", clock=lambda: NOW, router=router) as one,
+        HistorianStore(database, worker="test", clock=lambda: NOW, router=router) as other,
+    ):
+        one.write_readings(rows(range(1, 6), 0, 1))
+        assert other.write_readings(rows(range(1, 7), 0, 1)) == ReadingOutcome(stored=1, revised=0, duplicate=5)
+    with psycopg.connect(database) as connection:
+        found = connection.execute("SELECT ctid::text FROM reading WHERE meter = 6").fetchone()
+    assert found == ("(0,6)",)
 
 
 def test_writers_that_meet_the_same_readings_at_the_same_time_store_each_value_once(database: str) -> None:
