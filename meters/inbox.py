@@ -22,6 +22,11 @@ IDLE_S = 1.0
 LOOK_AHEAD = 1000
 """Messages passed over because their topic is in other hands; behind these nothing is looked for."""
 
+LARGE_BATCHES = 3
+"""A batch is up to so many times its usual size while more waits; half of what waits is left to others. The more of an
+interval is sorted together, the fewer pages of the index are touched twice and the fewer commits are waited for: 60,000
+rows cost the database 3.5 µs each, 20,000 4.3. At 100,000 the head-end's columns no longer fit the cache."""
+
 Batch = Sequence[Message]
 
 
@@ -106,7 +111,8 @@ class Inbox:
         batch: list[Message] = []
         passed: list[Message] = []
         rows = 0
-        while self._waiting and rows < self._batch_rows and len(passed) < LOOK_AHEAD:
+        wanted = min(max(self._batch_rows, self._rows // 2), LARGE_BATCHES * self._batch_rows)
+        while self._waiting and rows < wanted and len(passed) < LOOK_AHEAD:
             message = self._waiting.popleft()
             if message.topic in self._busy:
                 passed.append(message)

@@ -126,6 +126,13 @@ def test_enough_rows_make_a_batch_at_once() -> None:
     assert inbox.take(threading.Event()) == sent[:3]
 
 
+@pytest.mark.parametrize(("waiting", "taken"), [(4, 3), (7, 3), (10, 5), (18, 9), (100, 9)])
+def test_the_more_waits_the_larger_the_batch_up_to_a_limit(waiting: int, taken: int) -> None:
+    inbox = Inbox(batch_rows=3, batch_age_s=1000)
+    inbox.put(deliveries(*[profile_message(n) for n in range(1, waiting + 1)]))
+    assert len(inbox.take(threading.Event())) == taken
+
+
 def test_a_message_that_waited_long_enough_makes_a_batch() -> None:
     inbox = Inbox(batch_rows=1000, batch_age_s=0.0)
     sent = deliveries(profile_message(1))
