@@ -74,11 +74,14 @@ def take(messages: Sequence[Message], registry: Registry, limits: Limits, payloa
     return Intake(registry, readings, registers, events, accounts, quarantined, tuple(opened.states))
 
 
+_TALK = frozenset({Subject.REQUEST, Subject.RESPONSE})
+
+
 def _open(index: int, message: Message, payload_limit: int, opened: Opened) -> None:
     topic = read_topic(message.topic)
     if topic is None:
         opened.refuse(index, Rejected(Reason.UNKNOWN_TOPIC))
-    elif topic.subject in (Subject.REQUEST, Subject.RESPONSE):
+    elif topic.subject in _TALK:
         return
     elif len(message.payload) > payload_limit:
         opened.refuse(index, Rejected(Reason.OVERSIZE), subject=topic.subject)

@@ -6,7 +6,7 @@ events and states, ``meters.registers`` for billing registers.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -22,7 +22,6 @@ MAX_JSON_BYTES = 4096
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _T = TypeVar("_T")
 
 _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*[-+]?(nan|inf(inity)?)\b", re.IGNORECASE)
@@ -70,4 +69,5 @@ def decimal_serial(text: str) -> int | Rejected:
 
 def microseconds(time: datetime) -> int:
     """An aware time as µs since 1970 UTC."""
-    return (time - _EPOCH) // _MICROSECOND
+    since = time - _EPOCH  # dividing it by a microsecond takes twice as long
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -73,7 +73,7 @@ def read_topic(text: str) -> Topic | None:
         return Topic(unit, concentrator, None, is_batch=True, subject=subject) if subject is Subject.PROFILE else None
     if meter == NO_METER:
         return Topic(unit, concentrator, None, is_batch=False, subject=subject) if subject in _OF_CONCENTRATOR else None
-    return Topic(unit, concentrator, int(meter), is_batch=False, subject=subject)
+    return Topic._make((unit, concentrator, int(meter), False, subject))  # names would take as long as the search
 
 
 _OF_CONCENTRATOR = frozenset({Subject.STATE, Subject.REQUEST, Subject.RESPONSE})
