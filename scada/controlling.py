@@ -16,18 +16,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from historian.journal import JournalArchive
 from scada.clock import now_us
 from scada.config import Config
 from scada.control.alarms import event_report
 from scada.control.credentials import CredentialFiles
 from scada.control.desk import ControlDesk
-from scada.control.journal import whole_entries
 from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import begin
-from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, segments, take
+from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, take
 from scada.files import Installation
 from scada.image import ProcessImage
 from scada.model.cause import Cause
@@ -42,7 +40,6 @@ from scada.tables import refuse_faults
 from substations.commanding import StationCommands
 
 FOLDER: Final = "control"
-FORWARDED_AT_ONCE: Final = 500
 READY_EVERY_S: Final = 10.0
 """How often the ways to all commands are looked after: a session takes 30 to 150 ms to make, and that a station cannot
 be operated is better known before it must be."""
@@ -268,18 +265,3 @@ class DeskRoom:
 def line_pairs(province: Province) -> list[tuple[str, str]]:
     """The stations every line joins."""
     return [(line.end_1.split("/", 1)[0], line.end_2.split("/", 1)[0]) for line in province.lines]
-
-
-def forward_journal(folder: Path, archive: JournalArchive) -> int:
-    """Copy to the historian what has not arrived there yet; how many entries. Blocks; raises StoreUnavailable."""
-    segment, sequence = archive.last()
-    count = 0
-    for path in segments(folder):
-        if (token := int(path.stem)) < segment:
-            continue
-        known = sequence if token == segment else 0
-        fresh = [entry for entry in whole_entries(path) if entry.sequence > known]
-        for first in range(0, len(fresh), FORWARDED_AT_ONCE):
-            archive.write(token, fresh[first : first + FORWARDED_AT_ONCE])
-        count += len(fresh)
-    return count

@@ -27,13 +27,14 @@ from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
 from scada.control.tenure import Tenure
-from scada.controlling import ControlLost, DeskRoom, forward_journal, take_control
+from scada.controlling import ControlLost, DeskRoom, take_control
 from scada.files import Installation
 from scada.following import Following
 from scada.hashchain import ChainError
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import Answer, StateDoor, write_last_state
 from scada.image import ProcessImage
+from scada.journalcopy import JournalCopy
 from scada.model.cause import Cause
 from scada.model.errors import GridScadaError, StoreUnavailable
 from scada.model.point import Point
@@ -319,16 +320,22 @@ async def _look_after_database(stop: asyncio.Event, room: ControlRoom, dsn: str,
     """Bring the schema up to date; then copy the desk's journal, and count which feeder supplies how many."""
     if not await bring_up_to_date(dsn, stop, tuple(room.points.values())):
         return
+    copy = None if room.desk is None else JournalCopy(room.desk.folder)
     counted_at = -CUSTOMERS_EVERY_S
     while True:
         with contextlib.suppress(StoreUnavailable):
             if time.monotonic() - counted_at >= CUSTOMERS_EVERY_S:
                 await asyncio.to_thread(_count_customers, dsn, customers)
                 counted_at = time.monotonic()
-            if room.desk is not None:
-                with JournalArchive(dsn) as archive:
-                    await asyncio.to_thread(forward_journal, room.desk.folder, archive)
+            if copy is not None:
+                await asyncio.to_thread(_forward, copy, dsn)
         await asyncio.sleep(JOURNAL_EVERY_S)
+
+
+def _forward(copy: JournalCopy, dsn: str) -> None:
+    """Opened and closed by one thread: who is stopped meanwhile leaves no connection behind."""
+    with JournalArchive(dsn) as archive:
+        copy.forward(archive)
 
 
 def _count_customers(dsn: str, customers: dict[str, int]) -> None:
