@@ -1,6 +1,6 @@
 """A station over OPC UA.
 
-Knows the field library, one session and its subscriptions. Does not know when to scan, when a link counts as lost or
+Knows the field library, one session and its reads. Does not know when to scan, when a link counts as lost or
 what becomes of the samples.
 
 Changes arrive by subscription, with the source's time and status, and wait here until the next scan takes them. The
@@ -23,7 +23,6 @@ import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClientState
-from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
@@ -39,14 +38,15 @@ from substations.nodes import BoundNode, StationNodes
 from substations.opcua_changes import Changes, of_values
 from substations.opcua_conditions import Conditions
 from substations.opcua_inbox import Inbox
-from substations.opcua_items import KEEP_ALIVE_S, changes_of, events_of_the_server, publishing, refresh
+from substations.opcua_items import refresh
 from substations.opcua_security import secure
 from substations.opcua_session import LeftSession, ResumingClient
+from substations.opcua_subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
 _MOST_NODES: Final = 1000
-"""Nodes of one read or one request for monitored items; servers limit it, commonly to 1,000 or more."""
+"""Nodes of one read; servers limit it, commonly to 1,000 or more."""
 _LOOK_S: Final = 0.02
 _DRIVER_ERRORS: Final = (OSError, UaError, asyncio.TimeoutError, ValueError)
 
@@ -67,12 +67,9 @@ class OpcuaLink:
         self._client: ResumingClient | None = None
         self._left_session: LeftSession | None = None
         self._ids: list[ua.NodeId] = []
-        self._inboxes: list[Inbox] = []
-        self._events: Inbox | None = None
-        self._left: list[Inbox] = []
-        self._is_lost = self._must_read_again = self._is_subscribed = False
-        self._round_trips = self._errors = self._missed = self._heard_changes = self._unknown = self._earlier = 0
-        self._refused: tuple[FailedRead, ...] = ()
+        self._subscriptions = Subscriptions(nodes.station, nodes.points, self)
+        self._is_lost = self._must_read_again = False
+        self._round_trips = self._errors = self._missed = self._heard_changes = self._unknown = 0
         self._loss = ""
 
     @property
@@ -81,9 +78,8 @@ class OpcuaLink:
 
     @property
     def counts(self) -> LinkCounts:
-        heard = self._earlier + sum(inbox.heard for inbox in self._inboxes)
         return LinkCounts(
-            round_trips=self._round_trips + heard,
+            round_trips=self._round_trips + self._subscriptions.heard,
             errors=self._errors,
             events=self._heard_changes + self._conditions.heard,
             events_rejected=self._unknown + self._conditions.unknown,
@@ -116,51 +112,17 @@ class OpcuaLink:
         except _DRIVER_ERRORS as error:
             await self.close()
             raise LinkError(f"cannot read the namespaces: {_reason(error)}") from None
-        await self._resume(client)
-
-    async def _resume(self, client: ResumingClient) -> None:
-        """Take over the subscriptions a lost connection left at the server: all of them, or none."""
-        left, self._left, self._left_session = self._left, [], None
-        session = client.uaclient.session
-        if client.resumed:
-            mine = [inbox for inbox in left if await inbox.is_alive(session)]
-        else:
-            mine = [inbox for inbox in left if await inbox.transfer(session)]
-        if len(mine) == len(left):
-            for inbox in mine:
-                await inbox.adopt(session)
-            self._inboxes = mine
-            self._is_subscribed = bool(mine)
-        elif mine:
-            await self._delete(session, mine)
-        if self._events not in self._inboxes:
-            self._events = None
-        if self._inboxes:
-            how = "with their session" if client.resumed else "by transfer"
-            logger.info("%s subscriptions taken over %s", self._station, how)
-
-    async def _delete(self, session: UaSession, inboxes: Sequence[Inbox]) -> None:
-        try:
-            await session.delete_subscriptions([inbox.subscription_id or 0 for inbox in inboxes])
-        except _DRIVER_ERRORS as error:
-            raise LinkError(f"cannot end an old subscription: {_reason(error)}") from None
+        self._left_session = None
+        await self._subscriptions.resume(client)
 
     async def close(self) -> None:
         client, self._client = self._client, None
-        if self._is_lost and not self._loss and client is not None:
-            # One that brought nothing since it was taken over would not the next time either; half of them are none.
-            whole = self._is_subscribed and all(inbox.heard for inbox in self._inboxes)
-            self._left = self._inboxes if whole else []
-        self._earlier += sum(inbox.heard for inbox in self._inboxes)
-        for inbox in self._inboxes:
-            inbox.heard = 0
-        self._inboxes = []
-        self._is_subscribed = False
+        self._subscriptions.let_go(leave=self._is_lost and not self._loss and client is not None)
         if client is None:
             return
         if self._is_lost:
             # Without a socket nothing can be said: the server keeps the session and its subscriptions for us.
-            self._left_session = client.leave() if self._left else None
+            self._left_session = client.leave() if self._subscriptions.are_left else None
         client.uaclient.request_disconnect()
         if self._is_lost:
             client.disconnect_socket()
@@ -193,24 +155,33 @@ class OpcuaLink:
                 raise LinkError(_reason(error)) from None
         return ScanAnswer(np.concatenate(batches), self._refused)
 
+    @property
+    def _refused(self) -> tuple[FailedRead, ...]:
+        """The points whose nodes the server does not follow."""
+        return tuple(
+            FailedRead(self._points[row : row + 1], Quality.INVALID, f"node {self._nodes[row].identifier}: {why}")
+            for row, why in self._subscriptions.refused
+        )
+
     async def _interrogate(self, client: ResumingClient, cause: Cause) -> list[SampleArray]:
         """Events that came meanwhile, then the present value of every point; subscribes what is not subscribed yet."""
-        is_new = not self._is_subscribed
-        if is_new and self._conditions:
-            await self._subscribe_events(client)
+        subscriptions, conditions = self._subscriptions, self._conditions
+        is_new = not subscriptions.are_made
+        if is_new and conditions:
+            await subscriptions.follow_events(client, conditions.period_s, conditions.queue_size)
         present = await self._read_all(client)
         is_complete = is_new
-        if self._events is not None and (cause is not Cause.BACKGROUND_SCAN or self._must_refresh):
-            is_complete = await self._refresh(client, self._events) or is_new
+        if subscriptions.events is not None and (cause is not Cause.BACKGROUND_SCAN or self._must_refresh):
+            is_complete = await self._refresh(client, subscriptions.events) or is_new
         batches = [self._changes.drain(Cause.SPONTANEOUS)]
-        if self._events is not None:
-            present = self._conditions.settle(present, is_complete=is_complete)
+        if subscriptions.events is not None:
+            present = conditions.settle(present, is_complete=is_complete)
         self._changes.note(present)
-        self._must_read_again = self._conditions.asks_refresh = False
+        self._must_read_again = conditions.asks_refresh = False
         batches.append(self._changes.drain(cause))
         if is_new:
-            await self._subscribe(client)
-            self._is_subscribed = True
+            told = conditions.rows if subscriptions.events is not None else frozenset[int]()
+            await subscriptions.follow_values(client, self._ids, told)
         return batches
 
     @property
@@ -260,10 +231,7 @@ class OpcuaLink:
             raise LinkError(self._loss)
         if client.state is not UaClientState.CONNECTED:
             raise LinkError("connection lost")
-        longest = max((inbox.parameters.RequestedPublishingInterval / 1000 for inbox in self._inboxes), default=0.0)
-        patience = 2 * max(KEEP_ALIVE_S, longest) + self._endpoint.timeout_s
-        if any(time.monotonic() - inbox.heard_at > patience for inbox in self._inboxes):
-            raise LinkError(f"no keep-alive of a subscription for {patience:g} s")
+        self._subscriptions.check_alive(self._endpoint.timeout_s)
 
     async def _read_all(self, client: Client) -> ChangeBlock:
         read = []
@@ -276,46 +244,6 @@ class OpcuaLink:
             values = await client.uaclient.session.read(parameters)
             read.append(of_values(range(first, first + len(values)), values))
         return joined(read)
-
-    async def _subscribe_events(self, client: Client) -> None:
-        """Subscribe the conditions' events; without any from this server its points are followed as values."""
-        inbox = await self._new_inbox(client, self._conditions.period_s)
-        request = events_of_the_server(len(self._nodes), self._conditions.queue_size)
-        (result,) = await inbox.create_monitored_items([request])
-        if isinstance(result, ua.StatusCode):
-            logger.warning("%s tells no events: %s; conditions are followed as values", self._station, result.name)
-            await inbox.delete()
-            return
-        self._events = inbox
-        self._inboxes.append(inbox)
-
-    async def _subscribe(self, client: Client) -> None:
-        refused: list[tuple[int, str]] = []
-        told = self._conditions.rows if self._events is not None else frozenset()
-        for period_s in sorted({node.period_s for node in self._nodes}):
-            rows = [row for row, node in enumerate(self._nodes) if node.period_s == period_s and row not in told]
-            if not rows:
-                continue
-            inbox = await self._new_inbox(client, period_s)
-            self._inboxes.append(inbox)
-            for first in range(0, len(rows), _MOST_NODES):
-                some = rows[first : first + _MOST_NODES]
-                requests = [changes_of(self._nodes[row], self._ids[row], row) for row in some]
-                results = await inbox.create_monitored_items(requests)
-                refused += [
-                    (row, result.name)
-                    for row, result in zip(some, results, strict=True)
-                    if isinstance(result, ua.StatusCode)
-                ]
-        self._refused = tuple(
-            FailedRead(self._points[row : row + 1], Quality.INVALID, f"node {self._nodes[row].identifier}: {why}")
-            for row, why in refused
-        )
-
-    async def _new_inbox(self, client: Client, period_s: float) -> Inbox:
-        inbox = Inbox(self, client.uaclient.session, publishing(period_s))
-        await inbox.init()
-        return inbox
 
 
 def _node_id(node: BoundNode, uris: Sequence[str]) -> ua.NodeId:

@@ -168,7 +168,7 @@ async def test_a_missing_certificate_and_an_unknown_policy_are_sentences(tmp_pat
 
 
 async def test_changes_during_an_outage_are_taken_over_with_the_subscription(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="substations.opcua")
+    caplog.set_level(logging.INFO, logger="substations.opcua_subscriptions")
     async with device() as one:
         relay = ImpairedLink("TN07", "127.0.0.1", 0, ("127.0.0.1", one.port))
         await relay.start()

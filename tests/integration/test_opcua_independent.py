@@ -203,7 +203,7 @@ async def told(client: Judge, *, changes: int = 0, events: int = 0) -> tuple[lis
 async def test_a_server_of_node_opcua_is_scanned_and_operated_by_our_links(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="substations.opcua")
+    caplog.set_level(logging.INFO, logger="substations.opcua_subscriptions")
     folder = certificates(tmp_path)
     async with judge("server.js") as server:
         await start(server, folder)
