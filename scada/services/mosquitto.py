@@ -18,12 +18,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from scada.model.errors import ServicesError
 from scada.services.endpoints import Credential, Role
 from scada.services.installation import Installation, write_whole
-from scada.services.processes import Account, end, read_pid, run_as, running, server_account
+from scada.services.processes import Account, end, is_dying, read_pid, run_as, running, server_account
 from scada.services.settings import mosquitto_access, mosquitto_conf
 
 START_S = 60.0  # a database of some hundred megabytes is read back first
 STOP_S = 60.0  # and written
 PID_FILE_S = 2.0
+DYING_S = 30.0
 
 # The distribution's path first: a user's PATH often lacks the folders for servers.
 PROGRAM_FOLDERS = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -46,6 +47,16 @@ def find_process(installation: Installation) -> psutil.Process | None:
     """Our broker, if it runs."""
     pid = read_pid(installation.mosquitto / "mosquitto.pid")
     return running(pid, "mosquitto", installation.mosquitto) if pid is not None else None
+
+
+def await_end(installation: Installation) -> None:
+    """A killed broker holds its port until the kernel has closed its connections: a second for some thousand."""
+    pid = read_pid(installation.mosquitto / "mosquitto.pid")
+    give_up = time.monotonic() + DYING_S
+    while pid is not None and is_dying(pid, "mosquitto"):
+        if time.monotonic() > give_up:
+            raise ServicesError(f"the killed broker (pid {pid}) does not end")
+        time.sleep(0.01)
 
 
 def credentials(passwords: Mapping[str, str]) -> Mapping[Role, Credential]:

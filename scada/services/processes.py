@@ -149,6 +149,14 @@ def read_pid(file: Path) -> int | None:
         return None
 
 
+def is_dying(pid: int, executable: str) -> bool:
+    """Whether a killed process of this name is being taken apart: its command line is gone, its sockets are not yet."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.name() == executable and process.status() != psutil.STATUS_ZOMBIE and not process.cmdline()
+    return False
+
+
 def end(process: psutil.Process, signal_number: int, *, within_s: float) -> bool:
     """Signal and wait; False when it is still there afterwards. psutil checks the start time before it signals."""
     with contextlib.suppress(psutil.NoSuchProcess):

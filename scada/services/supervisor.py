@@ -63,7 +63,7 @@ SERVERS = (
         name="mqtt",
         port_of=lambda installation: installation.mqtt_port,
         find=mosquitto.find_process,
-        clear_away=lambda installation: None,
+        clear_away=mosquitto.await_end,
         start=mosquitto.start,
         stop=mosquitto.stop,
     ),

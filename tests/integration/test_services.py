@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -204,6 +205,21 @@ def test_up_recovers_after_both_were_killed(shared: Config) -> None:
         supervisor.endpoints(shared)
     assert supervisor.up(shared) == endpoints
     assert not killed & {status.pid for status in supervisor.status(shared)}
+
+
+def test_a_killed_broker_that_thousands_were_connected_to_comes_back_on_its_port(shared: Config) -> None:
+    """Its connections outlive its name by the time the kernel needs to close them."""
+    port = supervisor.up(shared).mqtt_port
+    crowd = "import socket; o = [socket.create_connection(('127.0.0.1', %d)) for _ in range(3000)]; print(); input()"
+    command = [sys.executable, "-c", crowd % port]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as others:
+        assert others.stdin is not None
+        assert others.stdout is not None
+        assert others.stdout.readline() == b"\n"
+        kill(shared, "mqtt")
+        assert supervisor.ensure(shared) == ("mqtt",)
+        others.stdin.close()
+    assert supervisor.endpoints(shared).mqtt_port == port
 
 
 def test_ensure_starts_nothing_while_all_run(shared: Config) -> None:
