@@ -172,7 +172,7 @@ async def test_meters_with_own_connections_lose_repeat_and_fall_silent_and_their
 ) -> None:
     scenario = (
         '[[fault]]\nkind = "lost"\nshare = 0.1\n[[fault]]\nkind = "duplicated"\nshare = 0.1\n'
-        f'[[fault]]\nkind = "dead"\ncount = 3\nuntil_s = {DEAD_S}\n'
+        '[[fault]]\nkind = "dead"\ncount = 3\nuntil_s = 5.0\n'
     )
     async with modems(scenario) as crowd:
         with GapStore(database, period_s=PERIOD_S) as ledger:

@@ -1,5 +1,8 @@
 """Billing registers in the real database: what is in force, what was known on a day, and the table a person reads."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -8,13 +11,17 @@ import numpy as np
 import psycopg
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from historian.models import import_models
 from historian.registers import KnownRegister, RegisterHistory, Whose
 from historian.store import HistorianStore
 from meters.obis import BY_CODE
+from scada.cli import app
 from scada.hmi.registerlist import register_table
 from scada.model.reading import REGISTER, QualityFlag, RegisterKind
+from scada.services import supervisor
+from scada.services.endpoints import Endpoints
 
 pytestmark = pytest.mark.integration
 
@@ -97,29 +104,50 @@ def test_a_unit_is_told_at_the_boundaries_of_a_span(registers: str) -> None:
     assert cut == today[:2]
 
 
-@pytest.mark.parametrize(
-    ("language", "line"),
-    [
-        (
-            "en",
-            "P1 2600000001 01.06.2026 00:00:00 month end 1-0:1.8.2 Active energy import, peak hours 299 Wh × 40 "
-            "+3,600 s A 02.06.2026 00:00:00 revision from test",
-        ),
-        (
-            "vi",
-            "P1 2600000001 01.06.2026 00:00:00 chốt tháng 1-0:1.8.2 Điện năng hữu công giao, giờ cao điểm 299 Wh × 40 "
-            "+3,600 s A 02.06.2026 00:00:00 bản sửa từ test",
-        ),
-    ],
-)
-def test_a_person_reads_which_rate_it_is_since_when_it_is_known_and_what_it_replaced(
-    registers: str, language: str, line: str
-) -> None:
+def test_a_person_reads_which_rate_it_is_since_when_it_is_known_and_what_it_replaced(registers: str) -> None:
     with RegisterHistory(registers) as history:
         found = history.registers(Whose(serial=2_600_000_001), revisions=True)
+    english, vietnamese = (table_lines(found, language) for language in ("en", "vi"))
+    assert len(english) == 5
+    assert english[3].endswith("300 Wh × 40 exact A 01.06.2026 01:00:00 replaced")
+    assert english[4] == (
+        "P1 2600000001 01.06.2026 00:00:00 month end 1-0:1.8.2 Active energy import, peak hours 299 Wh × 40 "
+        "+3,600 s A 02.06.2026 00:00:00 revision from test"
+    )
+    assert vietnamese[4] == (
+        "P1 2600000001 01.06.2026 00:00:00 chốt tháng 1-0:1.8.2 Điện năng hữu công giao, giờ cao điểm 299 Wh × 40 "
+        "+3,600 s A 02.06.2026 00:00:00 bản sửa từ test"
+    )
+
+
+def table_lines(found: Sequence[KnownRegister], language: str) -> list[str]:
     console = Console(record=True, width=250, file=StringIO())
     console.print(register_table(found, language, "Asia/Ho_Chi_Minh"))
-    lines = [" ".join(each.split()) for each in console.export_text().splitlines()]
-    assert len(lines) == 5
-    assert lines[4] == line
-    assert lines[3].endswith("đã thay" if language == "vi" else "replaced")
+    return [" ".join(each.split()) for each in console.export_text().splitlines()]
+
+
+def test_the_command_tells_registers_of_whom_it_is_asked_for(
+    registers: str, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = replace(endpoints, postgres_reader_dsn=registers)
+    monkeypatch.setattr(supervisor, "endpoints", lambda _: own)
+    config = tmp_path / "config.toml"
+    config.write_text('var = "var"\nlanguage = "vi"\n', encoding="utf-8")
+
+    def told(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, ["--config", str(config), "meters", "registers", *words])
+        assert done.exit_code == code, done.output
+        return done.output.strip()
+
+    assert told("2600000001", "--revisions").endswith("3 chỉ số của 1 công tơ, 1 giá trị đã thay.")
+    found = json.loads(told("--point", "P1", "--json", "--known-at", "2026-06-01T12:00"))
+    assert [(each["code"], each["rate"], each["value"], each["unit"]) for each in found] == [
+        ("1-0:1.8.0", "", 900, "Wh"),
+        ("1-0:1.8.1", "BT", 600, "Wh"),
+        ("1-0:1.8.2", "CD", 300, "Wh"),
+    ]
+    assert [each["value"] for each in json.loads(told("--unit", "PN01", "--date", "2026-05-31", "--json"))] == [800]
+    assert "xem --limit (hiện là 2)" in told("--unit", "PN01", "--limit", "2")
+    assert told("--point", "P9", code=1) == "Chưa có chỉ số chốt nào."
+    assert "name one of these" in told("--point", "P1", "--unit", "PN01", code=2)
+    assert "is no day like" in told("--unit", "PN01", "--date", "31.5.", code=2)
