@@ -5,7 +5,7 @@ events and states, ``meters.registers`` for billing registers.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
@@ -35,18 +35,26 @@ class _Version(msgspec.Struct, frozen=True, gc=False):
 _VERSION = msgspec.json.Decoder(_Version)
 
 
-def versioned(payload: bytes, decoders: Mapping[int, _T]) -> _T | Rejected:
-    """The decoder for the schema version the payload names, or why there is none."""
+def decode_by_version(payload: bytes, decoders: Mapping[int, Callable[[bytes], _T | Rejected]]) -> _T | Rejected:
+    """What the decoder for the schema version that the payload names makes of it, or why there is none."""
     if len(payload) > MAX_JSON_BYTES:
         return Rejected(Reason.OVERSIZE, f"{len(payload)} bytes, {MAX_JSON_BYTES} allowed")
+    named = decoded(payload, _VERSION)
+    if isinstance(named, Rejected):
+        return named
+    decoder = decoders.get(named.v)
+    return Rejected(Reason.UNKNOWN_VERSION, f"v = {named.v}") if decoder is None else decoder(payload)
+
+
+def decoded(payload: bytes, decoder: msgspec.json.Decoder[_T]) -> _T | Rejected:
+    """The message of a payload, or why it cannot be read."""
     try:
-        version = _VERSION.decode(payload).v
+        return decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return why_unreadable(payload, error)
-    return decoders.get(version) or Rejected(Reason.UNKNOWN_VERSION, f"v = {version}")
+        return _why_unreadable(payload, error)
 
 
-def why_unreadable(payload: bytes, error: Exception) -> Rejected:
+def _why_unreadable(payload: bytes, error: Exception) -> Rejected:
     """The reason behind a decoder's error. Its words are pinned by tests, so a changed library is noticed."""
     detail = str(error)
     if not isinstance(error, msgspec.ValidationError):

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.jsonform import MAX_JSON_BYTES, Int64, decimal_serial, microseconds, versioned, why_unreadable
+from meters.jsonform import MAX_JSON_BYTES, Int64, decimal_serial, decode_by_version, decoded, microseconds
 from meters.rejection import Reason, Rejected
 
 INCOMING = np.dtype(
@@ -156,22 +156,19 @@ def decode_profile(payload: bytes) -> IncomingRow | Rejected:
         else:
             if reading.v == 1:
                 return _profile_row(reading)
-    decoder = versioned(payload, PROFILE_DECODERS)
-    return decoder if isinstance(decoder, Rejected) else decoder(payload)
+    return decode_by_version(payload, PROFILE_DECODERS)
 
 
 def decode_event(payload: bytes) -> IncomingEvent | Rejected:
     """One JSON event. Never raises."""
-    decoder = versioned(payload, EVENT_DECODERS)
-    return decoder if isinstance(decoder, Rejected) else decoder(payload)
+    return decode_by_version(payload, EVENT_DECODERS)
 
 
 def decode_state(payload: bytes) -> str | Rejected:
     """State of a concentrator: ``online`` or ``offline``. Never raises."""
-    try:
-        message = _STATE.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return why_unreadable(payload, error)
+    message = decoded(payload, _STATE)
+    if isinstance(message, Rejected):
+        return message
     if message.v != 1:
         return Rejected(Reason.UNKNOWN_VERSION, f"v = {message.v}")
     if message.state not in ("online", "offline"):
@@ -180,11 +177,8 @@ def decode_state(payload: bytes) -> str | Rejected:
 
 
 def _profile_v1(payload: bytes) -> IncomingRow | Rejected:
-    try:
-        reading = _PROFILE.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return why_unreadable(payload, error)
-    return _profile_row(reading)
+    reading = decoded(payload, _PROFILE)
+    return reading if isinstance(reading, Rejected) else _profile_row(reading)
 
 
 def _profile_row(reading: ProfileReading) -> IncomingRow | Rejected:
@@ -214,10 +208,9 @@ def _profile_row(reading: ProfileReading) -> IncomingRow | Rejected:
 
 
 def _event_v1(payload: bytes) -> IncomingEvent | Rejected:
-    try:
-        message = _EVENT.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return why_unreadable(payload, error)
+    message = decoded(payload, _EVENT)
+    if isinstance(message, Rejected):
+        return message
     serial = decimal_serial(message.serial)
     if isinstance(serial, Rejected):
         return serial

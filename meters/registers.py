@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from meters.jsonform import Int64, decimal_serial, microseconds, versioned, why_unreadable
+from meters.jsonform import Int64, decimal_serial, decode_by_version, decoded, microseconds
 from meters.obis import BY_CODE, ObisKind
 from meters.rejection import Reason, Rejected
 from scada.model.reading import RegisterKind
@@ -105,15 +105,13 @@ def encode_registers(message: RegisterMessage) -> bytes:
 
 def decode_registers(payload: bytes) -> IncomingRegisters | Rejected:
     """Registers of one meter, whatever the schema version. Never raises."""
-    decoder = versioned(payload, REGISTER_DECODERS)
-    return decoder if isinstance(decoder, Rejected) else decoder(payload)
+    return decode_by_version(payload, REGISTER_DECODERS)
 
 
 def _registers_v1(payload: bytes) -> IncomingRegisters | Rejected:
-    try:
-        message = _REGISTERS.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return why_unreadable(payload, error)
+    message = decoded(payload, _REGISTERS)
+    if isinstance(message, Rejected):
+        return message
     serial = decimal_serial(message.serial)
     if isinstance(serial, Rejected):
         return serial

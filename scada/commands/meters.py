@@ -1,23 +1,23 @@
 """``scada meters``: the registry of installed meters, and everything that is asked and told about them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from historian.exchange import Installation, import_exchanges, installations
-from historian.models import import_models
-from historian.registry import import_meters
+from historian.exchange import ExchangeImport, Installation, import_exchanges, installations
+from historian.models import ModelImport, import_models
+from historian.registry import RegistryImport, import_meters
 from scada.commands import meterasking, meterfigures
 from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.metergaps import gaps
 from scada.commands.meterregisters import registers
 from scada.commands.moments import TO_THE_MINUTE, shown
-from scada.model.errors import Fault
 from scada.services import supervisor
 
 app = typer.Typer(no_args_is_help=True, help="Meters: registry, gaps, requests, outages, figures.")
@@ -41,7 +41,7 @@ for command in (
 
 FAULTS_SHOWN = 50
 
-
+_Outcome = TypeVar("_Outcome", RegistryImport, ExchangeImport, ModelImport)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would happen and change nothing.")]
 
 
@@ -53,13 +53,9 @@ def import_list(
     dry_run: DryRun = False,
 ) -> None:
     """Bring a list of installed meters into the registry; rows with faults are left out and told."""
-    with told_failures():
-        outcome = import_meters(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
-    _tell(outcome.faults)
     would = "would be " if dry_run else ""
-    _out().print(f"{outcome.added} {would}added, {outcome.changed} {would}changed, {outcome.unchanged} unchanged")
-    if outcome.faults:
-        raise typer.Exit(FAILED)
+    with _taken_in(context, import_meters, file, dry_run=dry_run) as outcome:
+        _out().print(f"{outcome.added} {would}added, {outcome.changed} {would}changed, {outcome.unchanged} unchanged")
 
 
 @app.command("exchange")
@@ -70,12 +66,8 @@ def exchange(
     dry_run: DryRun = False,
 ) -> None:
     """Carry out a list of meter exchanges, with end and start registers; rows with faults are left out and told."""
-    with told_failures():
-        outcome = import_exchanges(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
-    _tell(outcome.faults)
-    _out().print(f"{outcome.done} meters {'would be ' if dry_run else ''}exchanged")
-    if outcome.faults:
-        raise typer.Exit(FAILED)
+    with _taken_in(context, import_exchanges, file, dry_run=dry_run) as outcome:
+        _out().print(f"{outcome.done} meters {'would be ' if dry_run else ''}exchanged")
 
 
 @app.command("models")
@@ -86,12 +78,8 @@ def models(
     dry_run: DryRun = False,
 ) -> None:
     """Bring a list of meter models into the registry; rows with faults are left out and told."""
-    with told_failures():
-        outcome = import_models(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
-    _tell(outcome.faults)
-    _out().print(f"{outcome.done} models {'would be ' if dry_run else ''}listed")
-    if outcome.faults:
-        raise typer.Exit(FAILED)
+    with _taken_in(context, import_models, file, dry_run=dry_run) as outcome:
+        _out().print(f"{outcome.done} models {'would be ' if dry_run else ''}listed")
 
 
 @app.command("installations")
@@ -136,8 +124,17 @@ def _out() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
-def _tell(faults: Sequence[Fault]) -> None:
-    for fault in faults[:FAULTS_SHOWN]:
+@contextmanager
+def _taken_in(
+    context: typer.Context, take_in: Callable[..., _Outcome], file: Path, *, dry_run: bool
+) -> Iterator[_Outcome]:
+    """What became of a list, after its faults; exit code 1 when it has some."""
+    with told_failures():
+        outcome = take_in(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
+    for fault in outcome.faults[:FAULTS_SHOWN]:
         _out().print(str(fault), markup=False)
-    if len(faults) > FAULTS_SHOWN:
-        _out().print(f"… and {len(faults) - FAULTS_SHOWN} more faults")
+    if len(outcome.faults) > FAULTS_SHOWN:
+        _out().print(f"… and {len(outcome.faults) - FAULTS_SHOWN} more faults")
+    yield outcome
+    if outcome.faults:
+        raise typer.Exit(FAILED)
