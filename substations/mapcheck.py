@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scada.model.errors import Fault
-from scada.tables import Faults, load_table, nearest
-from substations.mapnames import ACTIONS
+from scada.tables import Faults, nearest
+from substations.mapfile import check_command, load_map
 from substations.mapspans import Span, bit_range, check_overlaps, quality_span
 from substations.registermap import (
     CommandEntry,
@@ -25,11 +25,7 @@ from substations.wiretypes import HIGHEST_ADDRESS, Table, WireType
 
 def load_register_map(path: Path, found: list[Fault]) -> RegisterMap | None:
     """The map in ``path``, or None with every fault in ``found``."""
-    before = len(found)
-    register_map = load_table(RegisterMap, path, found)
-    if register_map is not None:
-        _check_map(register_map, Faults(path.name, found))
-    return register_map if len(found) == before else None
+    return load_map(RegisterMap, _check_map, path, found)
 
 
 def _check_map(register_map: RegisterMap, faults: Faults) -> None:
@@ -160,11 +156,7 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
         faults.add(key, f"table {command.table.value!r} cannot be written")
     if (command.select is None) != (command.echo is None):
         faults.add(key, "select and echo belong together")
-    if command.set_point == bool(command.values):
-        faults.add(key, "needs either values or set_point = true")
-    for action in command.values:
-        if action not in ACTIONS:
-            faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
+    check_command(command, faults)
     is_number = command.type not in (WireType.BIT, WireType.BITS) and not command.type.decimal_digits
     if command.set_point and (command.table.of_bits or not is_number):
         faults.add(key, "a set-point takes whole registers: a table of registers and a number's type")
@@ -174,10 +166,6 @@ def _check_command(command: CommandEntry, faults: Faults) -> None:
     for action, value in command.values.items():
         if not 0 <= value <= highest:
             faults.add(f"{key}.values", f"{action} = {value} is not in 0..{highest}: no frame can carry it")
-    if len(set(command.values.values())) < len(command.values):
-        faults.add(f"{key}.values", "two actions have the same value")
-    if command.scale == 0.0:
-        faults.add(key, "scale must not be 0")
 
 
 def _check_orders(commands: Sequence[CommandEntry], faults: Faults) -> None:

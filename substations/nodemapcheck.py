@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from scada.model.errors import Fault
-from scada.tables import Faults, load_table, nearest
-from substations.mapnames import ACTIONS
+from scada.tables import Faults
+from substations.mapfile import check_command, load_map
 from substations.nodemap import ConditionGroup, NodeCommand, NodeMap, NodeType
 
 _IDENTIFIERS: Final = ("s=", "i=", "g=", "b=")
@@ -18,11 +18,7 @@ _IDENTIFIERS: Final = ("s=", "i=", "g=", "b=")
 
 def load_node_map(path: Path, found: list[Fault]) -> NodeMap | None:
     """The map in ``path``, or None with every fault in ``found``."""
-    before = len(found)
-    node_map = load_table(NodeMap, path, found)
-    if node_map is not None:
-        _check_map(node_map, Faults(path.name, found))
-    return node_map if len(found) == before else None
+    return load_map(NodeMap, _check_map, path, found)
 
 
 def _check_map(node_map: NodeMap, faults: Faults) -> None:
@@ -73,12 +69,6 @@ def _check_command(command: NodeCommand, faults: Faults) -> None:
         faults.add(key, "echo belongs to select")
     if command.select and not command.echo and not command.object:
         faults.add(key, "select needs echo, or object when it is a method")
-    if command.set_point == bool(command.values):
-        faults.add(key, "needs either values or set_point = true")
-    for action in command.values:
-        if action not in ACTIONS:
-            faults.add(f"{key}.values", f"unknown action {action!r}{nearest(action, ACTIONS)}")
-    if command.scale == 0.0:
-        faults.add(key, "scale must not be 0")
+    check_command(command, faults)
     if command.set_point and command.type is NodeType.BOOLEAN:
         faults.add(key, "a set-point is a number, not boolean")

@@ -3,7 +3,8 @@
 Knows stations and maps, and what does not fit between them. Does not know sessions or namespace indices.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scada.model.errors import Fault
@@ -59,6 +60,11 @@ class BoundNodeCommand:
     result: str
     object: str
 
+    @property
+    def bay(self) -> str:
+        """``STATION/BAY``."""
+        return self.name.rsplit("/", 1)[0]
+
 
 @dataclass(frozen=True, slots=True)
 class StationNodes:
@@ -86,6 +92,7 @@ def bind_nodes(station: Station, maps: Mapping[str, NodeMap], found: list[Fault]
         ((each.point.name, each.namespace, f"{each.condition} of {each.source}", "condition") for each in conditions),
         faults,
     )
+    _check_orders(commands, faults)
     return StationNodes(station.code, tuple(points), tuple(commands), tuple(conditions))
 
 
@@ -168,3 +175,26 @@ def _check_twice(places: Iterable[tuple[str, str, str, str]], faults: Faults) ->
         owner = owners.setdefault((namespace, place), name)
         if owner != name:
             faults.add(name, f"has the {word} of {owner}: {place}")
+
+
+def _check_orders(commands: Sequence[BoundNodeCommand], faults: Faults) -> None:
+    """No bay is ordered where another one is, and no two orders are the same: the wrong device would carry one out."""
+    at: dict[tuple[str, str, str], list[BoundNodeCommand]] = defaultdict(list)
+    for command in commands:
+        for node in dict.fromkeys(each for each in (command.operate, command.select) if each):
+            sharing = at[command.namespace, command.object, node]
+            for other in sharing:
+                if other.bay != command.bay:
+                    faults.add(command.name, f"is ordered at the node of {other.name}: {node}")
+                elif node == command.operate == other.operate:
+                    _check_shared(command, other, faults)
+            sharing.append(command)
+
+
+def _check_shared(command: BoundNodeCommand, other: BoundNodeCommand, faults: Faults) -> None:
+    if command.entry.set_point or other.entry.set_point:
+        faults.add(command.name, f"is ordered at the node of {other.name}, where any value is an order")
+    meaning = {value: action for action, value in other.entry.values.items()}
+    for action, value in command.entry.values.items():
+        if value in meaning:
+            faults.add(command.name, f"{action} is the same order as {meaning[value]} of {other.name}")

@@ -103,6 +103,7 @@ def test_a_station_gets_every_point_at_its_node(tmp_path: Path) -> None:
             'type = "boolean"\nset_point = true',
             "command {bay}.operate: a set-point is a number, not boolean",
         ),
+        ("close = 2", "close = 1", "command {bay}.operate.values: two actions have the same value"),
         ("close = 2", "clos = 2", "command {bay}.operate.values: unknown action 'clos'; did you mean 'close'?"),
     ],
 )
@@ -203,3 +204,59 @@ def test_a_set_point_whose_limits_its_node_cannot_hold_is_refused(tmp_path: Path
     bind_nodes(station, {"feeder_22.opcua": node_map}, found)
     (fault,) = (str(each) for each in found)
     assert fault.endswith("command 171.operate: its limit 128.0 does not fit int8 with scale 1")
+
+
+TWO_BAYS = replace(
+    STATION,
+    bays=(
+        STATION.bays[0],
+        replace(
+            STATION.bays[0],
+            name="172",
+            points=tuple(replace(make_point(n), id=make_point(n).id + 256, name=f"TN07/172/P{n}") for n in (1, 2)),
+            commands=(replace(OPERATE, name="172.operate"),),
+        ),
+    ),
+)
+SECOND = """
+[[command]]
+name = "reset"
+operate = "s={station}.{bay}.operate.Oper"
+values = { reset = 1 }
+"""
+RESET = CommandPoint("reset", "", CommandKind.SINGLE_COMMAND, select=False, return_information=None)
+
+
+def test_bays_have_nodes_of_their_own_for_orders(tmp_path: Path) -> None:
+    """A pattern that forgets the bay would let an order of one bay move the device of another."""
+    node_map, _ = load(tmp_path)
+    shared, _ = load(tmp_path, MAP.replace("s={station}.{point}.Oper", "s={station}.Oper"))
+    assert node_map is not None and shared is not None
+    found: list[Fault] = []
+    bind_nodes(TWO_BAYS, {"feeder_22.opcua": node_map}, found)
+    assert found == []
+    bind_nodes(TWO_BAYS, {"feeder_22.opcua": shared}, found)
+    assert [str(fault) for fault in found] == [
+        "TN07: TN07/172/172.operate: is ordered at the node of TN07/171/171.operate: s=TN07.Oper"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "faults"),
+    [
+        (SECOND, ["TN07: TN07/171/reset: reset is the same order as open of TN07/171/171.operate"]),
+        (SECOND.replace("reset = 1", "reset = 3"), []),
+        (
+            SECOND.replace("values = { reset = 1 }", "set_point = true"),
+            ["TN07: TN07/171/reset: is ordered at the node of TN07/171/171.operate, where any value is an order"],
+        ),
+    ],
+)
+def test_commands_of_a_bay_may_share_a_node_but_no_order(tmp_path: Path, second: str, faults: list[str]) -> None:
+    node_map, wrong = load(tmp_path, MAP + second)
+    assert node_map is not None, wrong
+    kind = CommandKind.SET_POINT if "set_point" in second else RESET.kind
+    bay = replace(STATION.bays[0], commands=(OPERATE, replace(RESET, kind=kind)))
+    found: list[Fault] = []
+    bind_nodes(replace(STATION, bays=(bay,)), {"feeder_22.opcua": node_map}, found)
+    assert [str(fault) for fault in found] == faults
