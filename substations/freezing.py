@@ -5,28 +5,25 @@ transmission of integrated totals.
 """
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 
 from scada.model.cause import Cause
 from scada.model.quality import Quality
-from scada.model.sample import PointArray, QualityArray, SampleArray, ValueArray, no_samples, samples
+from scada.model.sample import PointArray, SampleArray, no_samples, samples
+from substations.lastknown import LastKnown
 from substations.link import FreezingLink, ScanAnswer, StationLink
 
 logger = logging.getLogger(__name__)
-
-LastKnown = Callable[[PointArray], tuple[ValueArray, QualityArray]]
-"""Values and qualities of the last scan of points."""
 
 
 class StationFreeze:
     """Asked for at a moment, carried out between two scans: only one request is outstanding on a link."""
 
-    def __init__(self, code: str, link: StationLink, last_known: LastKnown) -> None:
+    def __init__(self, code: str, link: StationLink, last: LastKnown) -> None:
         self._code = code
         self._link = link if isinstance(link, FreezingLink) else None
-        self._last_known = last_known
+        self._last = last
         self._moment: int | None = None
         self.points: PointArray = np.zeros(0, dtype=np.int32) if self._link is None else self._link.frozen
         """Ids of the totals that devices freeze."""
@@ -55,7 +52,7 @@ class StationFreeze:
         moment, self._moment = self._moment, None
         points = self.points if missing is None else missing
         logger.warning("%s did not freeze %d totals: %s; those of the last scan are told", self._code, len(points), why)
-        values, qualities = self._last_known(points)
+        values, qualities = self._last.of(points)
         heard = qualities & np.uint8(Quality.INVALID) == 0
         octets = qualities[heard] | np.uint8(doubt)
         return samples(points[heard], moment, values[heard], octets, Cause.COUNTER_INTERROGATION)

@@ -6,7 +6,7 @@ the field library, when to scan, when a link counts as lost or what becomes of t
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -29,12 +29,11 @@ from substations.modbus_freeze import ModbusFreezes
 from substations.polling import ReadBlock, halves, plan_reads
 from substations.quality import is_about_the_address, is_about_the_gateway, of_modbus_exception
 from substations.registers import StationRegisters
+from substations.resting import RestingReads
 from substations.scanvalues import Answer, ScanValues
 
 _MOST_SILENT: Final = 2
 """Reads left unanswered before the rest of a scan is given up: each costs a whole timeout."""
-_LONGEST_REST: Final = 32
-"""Scans in which a read is left out that fails while others are answered; it doubles from 1 up to this."""
 _PATIENCE_FOR_EVENTS: Final = 3
 """Scans in which positions wait for their event buffer; then those of the scan must do."""
 
@@ -51,15 +50,6 @@ class _Block:
         """Its points got ``quality``."""
         points = np.array([each.point.id for each in self.read.entries], dtype=np.int32)
         return FailedRead(points, quality, f"{self.name}: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """A read that fails, with what, and how many of how many scans it is still left out."""
-
-    failed: FailedRead
-    scans: int
-    left: int
 
 
 @dataclass(slots=True)
@@ -92,7 +82,7 @@ class ModbusLink:
         self._freezes = ModbusFreezes(registers.freezes, self._connection, now)
         self._covered = _covered(registers, self._events)
         self._events_missed = 0
-        self._resting: dict[str, _Rest] = {}
+        self._resting = RestingReads()
         self._errors = 0
 
     @property
@@ -127,9 +117,8 @@ class ModbusLink:
         waiting = deque(self._blocks.get(period_s, ()))
         while waiting:
             block = waiting.popleft()
-            if (rest := self._resting.get(block.name)) is not None and rest.left:
-                self._resting[block.name] = replace(rest, left=rest.left - 1)
-                scan.failed.append(rest.failed)
+            if (left_out := self._resting.left_out(block.name)) is not None:
+                scan.failed.append(left_out)
                 continue
             try:
                 waiting.extendleft(reversed(await self._read(block, scan)))
@@ -153,7 +142,8 @@ class ModbusLink:
         """A read was not answered: whether to go on with the scan. Raises LinkError when the station is dead."""
         self._errors += 1
         failed = block.failed(Quality.NOT_TOPICAL, why)
-        scan.failed.append(self._rest(block, failed))
+        self._resting.failed(block.name, failed)
+        scan.failed.append(failed)
         if not scan.answered:
             await self._prove_alive(block, failed.reason)
             scan.answered = True
@@ -162,12 +152,6 @@ class ModbusLink:
             return False
         scan.silent += 1
         return scan.silent < _MOST_SILENT
-
-    def _rest(self, block: _Block, failed: FailedRead) -> FailedRead:
-        before = self._resting.get(block.name)
-        scans = 1 if before is None else min(before.scans * 2, _LONGEST_REST)
-        self._resting[block.name] = _Rest(failed, scans, scans)
-        return failed
 
     async def _prove_alive(self, silent: _Block, reason: str) -> None:
         """Another read, preferably of another period: does the station live and only leave one unanswered?"""
@@ -200,7 +184,7 @@ class ModbusLink:
             scan.answered = True
             return self._refused(block, refusal.code, scan)
         scan.answered = True
-        self._resting.pop(block.name, None)
+        self._resting.answered(block.name)
         scan.answers[block] = (raw, self._now())
         return ()
 
@@ -212,8 +196,9 @@ class ModbusLink:
         meaning, quality = of_modbus_exception(code)
         failed = block.failed(quality, meaning)
         # A gateway waits for a device that is gone before it says so: asked every scan, it would delay its neighbours.
-        rests = block.part or is_about_the_gateway(code)
-        scan.failed.append(self._rest(block, failed) if rests else failed)
+        if block.part or is_about_the_gateway(code):
+            self._resting.failed(block.name, failed)
+        scan.failed.append(failed)
         return ()
 
     def _block(self, read: ReadBlock, *, part: bool = False) -> _Block:

@@ -11,16 +11,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import numpy as np
-
 from scada.config import ScanConfig
 from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.point import Point
 from scada.model.quality import Quality
-from scada.model.sample import PointArray, QualityArray, SampleArray, ValueArray, samples
+from scada.model.sample import PointArray, SampleArray
 from substations.chatter import ChatterFilter, ChatterRule
 from substations.freezing import StationFreeze
+from substations.lastknown import LastKnown
 from substations.link import FailedRead, ScanAnswer, StationLink
 from substations.scancounts import LinkState, LinkTelling, ScanCounts, StationStatistics
 from substations.schedule import Schedule, Timing, begin
@@ -55,9 +54,7 @@ class StationScan:
         self._sink = sink
         self._config = config
         self._timing = timing or Timing()
-        self._ids: PointArray = np.array(sorted(point.id for point in points), dtype=np.int32)
-        self._values = np.zeros(len(self._ids))
-        self._qualities = np.full(len(self._ids), Quality.INVALID, dtype=np.uint8)
+        self._last = LastKnown(points)
         self._phase = address * _GOLDEN % 1.0
         self._state = LinkState.CONNECTING
         self._since = self._timing.now()
@@ -70,7 +67,7 @@ class StationScan:
             config.chatter_changes, int(config.chatter_window_s * 1e6), int(config.chatter_quiet_s * 1e6)
         )
         self._chatter = ChatterFilter(points, rule)
-        self._freeze = StationFreeze(code, link, self._last_known)
+        self._freeze = StationFreeze(code, link, self._last)
 
     @property
     def statistics(self) -> StationStatistics:
@@ -78,7 +75,7 @@ class StationScan:
         counts = self._counts
         return StationStatistics(
             station=self.code,
-            points=len(self._ids),
+            points=len(self._last.ids),
             state=self._state,
             since=self._since,
             scans=counts.scans,
@@ -191,13 +188,11 @@ class StationScan:
             wait = min(wait * 2, self._config.reconnect_max_s)
 
     def _deliver(self, period_s: float, answer: ScanAnswer) -> None:
-        rows = np.searchsorted(self._ids, answer.batch["point"])
-        self._values[rows] = answer.batch["value"]
-        self._qualities[rows] = answer.batch["quality"]
+        self._last.take(answer.batch)
         self._counts.count_samples(len(answer.batch), self._timing.monotonic())
         self._sink_some(self._chatter.pass_on(answer.batch, self._timing.now()))
         for each in answer.failed:
-            self._sink(self._doubtful(each.points, each.quality))
+            self._sink(self._last.doubted(each.points, each.quality, self._timing.now()))
         self._note_failing(period_s, answer.failed)
 
     async def _freeze_totals(self) -> None:
@@ -209,22 +204,13 @@ class StationScan:
         if len(batch):
             self._sink(batch)
 
-    def _last_known(self, points: PointArray) -> tuple[ValueArray, QualityArray]:
-        rows = np.searchsorted(self._ids, points)
-        return self._values[rows], self._qualities[rows]
-
-    def _doubtful(self, points: PointArray, quality: Quality) -> SampleArray:
-        """The last known values of ``points`` with ``quality`` added to theirs."""
-        values, qualities = self._last_known(points)
-        return samples(points, self._timing.now(), values, qualities | np.uint8(quality), Cause.SPONTANEOUS)
-
     def _note_answer(self) -> None:
         now = self._timing.now()
         if self._state is LinkState.LOST:
             away_s = (now - (self._counts.last_answer or self._since)) / 1e6
             logger.info("%s link restored after %.0f s", self.code, away_s)
         elif self._state is LinkState.CONNECTING:
-            logger.info("%s link up: %d points", self.code, len(self._ids))
+            logger.info("%s link up: %d points", self.code, len(self._last.ids))
         if self._state is not LinkState.UP:
             self._state, self._since = LinkState.UP, now
         self._silent_in_row = 0
@@ -243,10 +229,10 @@ class StationScan:
             "%s link lost: no answer for %d scans; %d points not topical (%s)",
             self.code,
             self._silent_in_row,
-            len(self._ids),
+            len(self._last.ids),
             reason,
         )
-        self._sink(self._doubtful(self._ids, Quality.NOT_TOPICAL))
+        self._sink(self._last.doubted(self._last.ids, Quality.NOT_TOPICAL, self._timing.now()))
         self._sink_some(self._freeze.give_up("the link is lost", doubt=Quality.NOT_TOPICAL))
 
     def _note_failing(self, period_s: float, failed: tuple[FailedRead, ...]) -> None:
