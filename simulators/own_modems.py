@@ -135,7 +135,8 @@ class Modems:
     def owed(self) -> bool:
         """True while something is undelivered, or its meter is on its way back to the broker with it."""
         under_way = any(each.outstanding or each.waiting for each in self._modems.values())
-        return under_way or self._reporting.owed or self._life.passage.held() is not None
+        held = self._life.passage.held() is not None or any(self._life.registers.waiting)
+        return under_way or held or self._reporting.owed
 
     def state(self, *, last: bool = False) -> ModemState:
         """The figures of this moment."""
