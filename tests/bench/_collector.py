@@ -1,4 +1,4 @@
-"""``scada collect`` as a process, and publishers in front of its broker.
+"""``scada collect`` as a process, and what publishes to its broker, or takes from it in its stead.
 
 Knows how they start, what the state door tells and how they end. Does not know what is offered.
 """
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psutil
@@ -103,8 +103,8 @@ def _until_connected(running: Collector, child: subprocess.Popen[bytes]) -> None
     raise TimeoutError("scada collect does not connect within 60 s")
 
 
-class Publisher:
-    """A publishing process that is ready; ``go`` lets it send, ``outcome`` waits until all is acknowledged."""
+class Party:
+    """A process at the broker that is ready; ``go`` lets it begin, ``outcome`` waits until all is acknowledged."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -116,19 +116,28 @@ class Publisher:
         self._process.stdin.flush()
 
     def outcome(self) -> Mapping[str, float]:
-        """What was offered. Raises RuntimeError when it failed."""
+        """What was offered or taken. Raises RuntimeError when it failed."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("a publisher ended without a word; its error is above")
+            raise RuntimeError("a process at the broker ended without a word; its error is above")
         outcome: Mapping[str, float] = json.loads(line)
         return outcome
 
 
-@contextmanager
-def publisher(house: House, job: Mapping[str, object]) -> Iterator[Publisher]:
+def publisher(house: House, job: Mapping[str, object]) -> AbstractContextManager[Party]:
     """A process that has prepared ``job`` and waits for ``go``."""
-    credential = house.credential(Role.FIELD)
+    return _party("_publisher", house, Role.FIELD, job)
+
+
+def subscriber(house: House, messages: int) -> AbstractContextManager[Party]:
+    """A process that takes and acknowledges so many messages, and stores none."""
+    return _party("_subscriber", house, Role.HEADEND, {"messages": messages})
+
+
+@contextmanager
+def _party(module: str, house: House, role: Role, job: Mapping[str, object]) -> Iterator[Party]:
+    credential = house.credential(role)
     told = {
         **job,
         "host": house.endpoints.mqtt_host,
@@ -136,15 +145,15 @@ def publisher(house: House, job: Mapping[str, object]) -> Iterator[Publisher]:
         "username": credential.username,
     }
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench._publisher", json.dumps(told)],
+        [sys.executable, "-m", f"tests.bench.{module}", json.dumps(told)],
         cwd=SOURCE_ROOT, env={**os.environ, PASSWORD_VARIABLE: credential.password},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert child.stdout is not None
         if child.stdout.readline().strip() != "ready":
-            raise RuntimeError("a publisher could not prepare; its error is above")
-        yield Publisher(child)
+            raise RuntimeError(f"{module} could not prepare; its error is above")
+        yield Party(child)
     finally:
         end_process(child, 10.0)
         for stream in (child.stdin, child.stdout):

@@ -4,7 +4,8 @@ Phases, each selectable with ``--phases``:
 
 - batches: concentrators' batches, against ``psql \\copy`` of the same rows, sorted, into the same empty hypertable;
 - dirty: the same kind of stream with 1 % of the messages redelivered and 1 % late;
-- singles: JSON readings with QoS 1 over thousands of connections on a schedule of five seconds;
+- singles: JSON readings with QoS 1 over thousands of connections on a schedule of five seconds, against the same taken
+  by a bare subscriber;
 - backlog: a lost day of every meter, older than what is stored already.
 
 SECONDS shortens: 100 gives the full sizes. Stored is compared with offered to the row, by count and by the sum of a
@@ -21,7 +22,7 @@ import psycopg
 from historian.registry import import_meters
 from scada.clock import now_us
 from tests.bench import _fleet as fleet
-from tests.bench._collector import Collector, collector, publisher
+from tests.bench._collector import Collector, collector, publisher, subscriber
 from tests.bench._house import House, private_services
 from tests.bench._psql import copy_readings
 from tests.bench.result import Result, say
@@ -124,6 +125,8 @@ async def run(seconds: float | None, phases: Collection[str] = ()) -> Result:
         begun = time.monotonic()
         import_meters(house.dsn, registry)
         say(f"registry: {sizes.meters:,} meters in {time.monotonic() - begun:.1f} s")
+        if not phases or "singles" in phases:
+            _bare_broker(house, sizes, result)
         with collector(house) as head_end:
             ingest = Ingest(house, head_end, sizes, result)
             for name, phase in PHASES.items():
@@ -181,11 +184,32 @@ def _dirty(ingest: Ingest) -> None:
     say(f"dirty: {rates[True]:,.0f} readings/s, clean {rates[False]:,.0f}")
 
 
+def _single_job(sizes: Sizes, times: list[int]) -> dict[str, object]:
+    """A message of every meter, on a schedule."""
+    offered_s = SINGLES_S * sizes.meters / fleet.METERS
+    return {"kind": "singles", "times": times, "connections": sizes.connections, "seconds": offered_s}
+
+
+def _bare_broker(house: House, sizes: Sizes, result: Result) -> None:
+    """The single messages, taken by a program that only counts and acknowledges them; before a head-end subscribes."""
+    job = {"meters": sizes.meters, **_single_job(sizes, [fleet.midnight(now_us(), 1)])}
+    with subscriber(house, sizes.meters) as taking, publisher(house, job) as offering:
+        before = house.cpu_s()["broker"]
+        offering.go()
+        offered, taken = offering.outcome(), taking.outcome()
+        broker_cpu_s = house.cpu_s()["broker"] - before
+    result.limits |= {
+        "single_bare_broker_s": taken["last_at"] - offered["first_at"],
+        "single_bare_broker_acknowledged_s": offered["last_acknowledged_at"] - offered["first_at"],
+        "single_bare_broker_cpu_us_per_message": broker_cpu_s / sizes.meters * 1e6,
+        "single_bare_subscriber_cpu_us_per_message": taken["subscriber_cpu_s"] / sizes.meters * 1e6,
+    }
+    say(f"singles: a bare subscriber has all after {taken['last_at'] - offered['first_at']:.2f} s")
+
+
 def _singles(ingest: Ingest) -> None:
     times = fleet.interval_ends(ingest.today - fleet.DAY_US, 1, 1)
-    offered_s = SINGLES_S * ingest.sizes.meters / fleet.METERS
-    job = {"kind": "singles", "times": times, "connections": ingest.sizes.connections, "seconds": offered_s}
-    outcome = ingest.offer(job, readings=ingest.sizes.meters)
+    outcome = ingest.offer(_single_job(ingest.sizes, times), readings=ingest.sizes.meters)
     ingest.expect(times)
     ingest.result.figures |= {
         "single_readings": ingest.sizes.meters,
@@ -200,6 +224,9 @@ def _singles(ingest: Ingest) -> None:
         "single_broker_cpu_us_per_message": outcome["broker_cpu_s"] / ingest.sizes.meters * 1e6,
         "single_database_cpu_us_per_message": outcome["database_cpu_s"] / ingest.sizes.meters * 1e6,
     }
+    ingest.result.ratios["single_vs_bare_broker"] = (
+        ingest.result.limits["single_bare_broker_s"] / ingest.result.figures["single_all_committed_s"]
+    )
     say(f"singles: all committed after {outcome['committed_at'] - outcome['first_at']:.2f} s")
 
 
