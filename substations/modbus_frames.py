@@ -56,8 +56,7 @@ def is_modbus(data: bytes) -> bool:
 def answer_in(data: bytes, number: int, unit: int) -> bytes | None:
     """What follows the header in the answer to question ``number``, None while it has not come whole.
 
-    Answers to other questions and from other units are passed over; devices that repeat no number send 0, and unit 0
-    is answered by any.
+    Answers to other questions and from other units are passed over. Devices that repeat no number send 0.
     """
     at = 0
     while len(data) - at >= _SHORTEST:
@@ -67,7 +66,7 @@ def answer_in(data: bytes, number: int, unit: int) -> bytes | None:
             end += 1
         if len(data) < end:
             return None
-        if told in (number, 0) and unit in (told_unit, 0):
+        if told in (number, 0) and told_unit == unit:
             return data[at + _HEADER.size : end]
         at = end
     return None

@@ -61,13 +61,8 @@ def test_what_answers_another_question_is_passed_over(other: bytes) -> None:
     assert answer_in(other * 2 + frame(REGISTERS), NUMBER, UNIT) == REGISTERS
 
 
-@pytest.mark.parametrize(
-    ("came", "unit"),
-    [(frame(REGISTERS, number=0), UNIT), (frame(REGISTERS, unit=3), 0), (frame(REGISTERS, unit=0), 0)],
-    ids=["no number repeated", "any unit asked", "unit 0"],
-)
-def test_devices_that_repeat_no_number_or_are_asked_as_unit_0_are_heard(came: bytes, unit: int) -> None:
-    assert answer_in(came, NUMBER, unit) == REGISTERS
+def test_a_device_that_repeats_no_number_is_heard() -> None:
+    assert answer_in(frame(REGISTERS, number=0), NUMBER, UNIT) == REGISTERS
 
 
 def test_an_exception_whose_length_forgets_its_code_is_read() -> None:
