@@ -23,6 +23,7 @@ from scada.commands.operating import UNKNOWN, Key, Reason
 from scada.control.lifecycle import Outcome
 from scada.control.message import Wish
 from scada.hmi.deskwords import told
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.model.errors import GridScadaError
 from scada.model.meterlink import SupplyAction
@@ -123,28 +124,28 @@ def _ask(
                 within_s=seconds_of(within),
                 parameters=parameters,
             )
-    out, zone = paper(), ZoneInfo(config.time_zone)
+    out, zone, language = paper(), ZoneInfo(config.time_zone), config.language
     for each in endings[:SHOWN]:
-        out.print(sentence(each, zone), markup=False)
+        out.print(sentence(each, zone, language), markup=False)
     if len(endings) > SHOWN:
-        out.print(f"… and {len(endings) - SHOWN} more")
+        out.print(say("… and {} more", language, len(endings) - SHOWN))
     counts = {ending: sum(each.ending == ending for each in endings) for ending in Ending}
-    out.print(", ".join(f"{count} {ending}" for ending, count in counts.items()))
+    out.print(", ".join(f"{count} {say(ending, language)}" for ending, count in counts.items()))
     if counts[Ending.DONE] < len(endings):
         raise typer.Exit(FAILED)
 
 
-def sentence(ended: RequestEnding, zone: ZoneInfo) -> str:
+def sentence(ended: RequestEnding, zone: ZoneInfo, language: str) -> str:
     """One answer, for a person."""
     answer = ended.answer or {}
     if ended.ending != Ending.DONE:
-        return f"{ended.serial} {ended.ending}: {ended.why}"
+        return f"{ended.serial} {say(ended.ending, language)}: {say(ended.why, language)}"
     parts = [f"{code} = {value:,}" for code, value in sorted(dict(answer.get("registers", {})).items())]
     if "state" in answer:
         parts.append(str(answer["state"]))
     if ended.kind == RequestKind.CLOCK:
-        parts.append(f"clock was {answer.get('clock_off_s', 0.0):+.0f} s off, set")
+        parts.append(say("clock was {} s off, set", language, f"{answer.get('clock_off_s', 0.0):+.0f}"))
     if ended.kind == RequestKind.EVENTS:
-        log = [f"{shown(time, zone)} code {code}" for time, code in answer.get("events", [])]
-        parts.append("; ".join(log) or "no events")
+        log = [say("{} code {}", language, shown(time, zone), code) for time, code in answer.get("events", [])]
+        parts.append("; ".join(log) or say("no events", language))
     return f"{ended.serial} {', '.join(parts)}"

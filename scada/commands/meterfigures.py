@@ -22,6 +22,7 @@ from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.commands.duration import seconds_of
 from scada.commands.moments import midnight_of, shown
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.meterjobs import NEAREST_S, group_outages, midnights
 from scada.services import supervisor
@@ -51,18 +52,19 @@ def kpi(
         ]
         typer.echo(msgspec.json.encode(rows).decode())
         return
+    language = config.language
     columns = (
         by.value,
         "points",
         "customers",
-        "khai thác",
+        "exploitation",
         "delivering",
-        "thu thập",
+        "collection",
         "readings",
-        "expected",
+        "expected readings",
         "complete",
     )
-    table = _table(*columns)
+    table = _table(language, *columns)
     for each in found:
         table.add_row(
             each.part,
@@ -79,7 +81,8 @@ def kpi(
     out.print(table)
     points, delivering = sum(e.points for e in found), sum(e.delivering for e in found)
     stored, owed = sum(e.stored for e in found), sum(e.owed for e in found)
-    out.print(f"{delivering:,} of {points:,} points delivered; {stored:,} of {owed:,} readings are stored.")
+    counts = (f"{count:,}" for count in (delivering, points, stored, owed))
+    out.print(say("{} of {} points delivered; {} of {} readings are stored.", language, *counts))
 
 
 def outages(context: typer.Context, since: Since = "7d", *, as_json: Json = False) -> None:
@@ -95,20 +98,22 @@ def outages(context: typer.Context, since: Since = "7d", *, as_json: Json = Fals
         typer.echo(msgspec.json.encode([asdict(each) for each in found]).decode())
         return
     zone = ZoneInfo(config.time_zone)
-    table = _table("feeder", "transformer", "began", "restored", "customers", "still out")
+    language = config.language
+    table = _table(language, "feeder", "transformer", "began", "restored", "customers", "still out")
     for each in found:
         table.add_row(
             each.feeder,
-            each.transformer or "whole feeder",
+            each.transformer or say("whole feeder", language),
             shown(each.began, zone),
-            "not yet" if each.restored is None else shown(each.restored, zone),
+            say("not yet", language) if each.restored is None else shown(each.restored, zone),
             f"{each.meters:,}",
             f"{each.still_out:,}",
         )
     out = paper()
     if found:
         out.print(table)
-    out.print(f"{len(found)} outages, {sum(each.still_out for each in found):,} customers without supply now.")
+    still_out = f"{sum(each.still_out for each in found):,}"
+    out.print(say("{} outages, {} customers without supply now.", language, len(found), still_out))
 
 
 def snapshot(
@@ -129,29 +134,34 @@ def snapshot(
     if as_json:
         typer.echo(msgspec.json.encode({"at": at, "units": [asdict(each) for each in found]}).decode())
         return
-    table = _table("unit", "meters", "exact", "nearest", "missing", "farthest")
+    language = config.language
+    table = _table(language, "unit", "meters", "exact", "nearest", "missing", "farthest")
     for each in found:
         cells = (each.meters, each.exact, each.nearest, each.missing)
         table.add_row(each.unit, *(f"{cell:,}" for cell in cells), f"{each.farthest_s} s")
     out = paper()
     out.print(table)
     exact, nearest, missing = (sum(getattr(e, name) for e in found) for name in ("exact", "nearest", "missing"))
-    out.print(f"Registers at {shown(at, zone)}: {exact:,} exact, {nearest:,} nearest, {missing:,} missing.")
+    counts = (f"{count:,}" for count in (exact, nearest, missing))
+    out.print(say("Registers at {}: {} exact, {} nearest, {} missing.", language, shown(at, zone), *counts))
 
 
 def customers(
     context: typer.Context, file: Annotated[Path, typer.Argument(help="CSV: metering_point,unit,class.")]
 ) -> None:
     """Replace the customer system's list of metering points, what tỷ lệ khai thác is measured against."""
-    with told_failures(), MeterFigures(supervisor.endpoints(config_of(context)).postgres_dsn) as figures:
-        count = figures.list_customers(file)
-    paper().print(f"{count:,} metering points in the customer system's list")
+    with told_failures():
+        config = config_of(context)
+        with MeterFigures(supervisor.endpoints(config).postgres_dsn) as figures:
+            count = figures.list_customers(file)
+    paper().print(say("{} metering points in the customer system's list", config.language, f"{count:,}"))
 
 
 def storage(context: typer.Context, *, as_json: Json = False) -> None:
     """What readings cost on disk: rows, chunks, bytes for each row with its indexes."""
     with told_failures():
-        dsn = supervisor.endpoints(config_of(context)).postgres_reader_dsn
+        config = config_of(context)
+        dsn = supervisor.endpoints(config).postgres_reader_dsn
         with History(dsn) as history:
             found = history.storage()
         with readings_of(dsn) as readings:
@@ -159,19 +169,19 @@ def storage(context: typer.Context, *, as_json: Json = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode([{**asdict(e), "bytes_per_row": e.bytes_per_row} for e in found]).decode())
         return
-    table = _table("table", "rows", "chunks", "rows MB", "indexes MB", "bytes each")
+    table = _table(config.language, "table", "rows", "chunks", "rows MB", "indexes MB", "bytes each")
     for each in found:
         megabytes = (f"{size / 1e6:,.1f}" for size in (each.table_bytes, each.index_bytes))
         table.add_row(each.table, f"{each.rows:,}", f"{each.chunks:,}", *megabytes, f"{each.bytes_per_row:.1f}")
     paper().print(table)
-    paper().print(compression_sentence(says, compressed, days), markup=False)
+    paper().print(compression_sentence(says, compressed, days, config.language), markup=False)
 
 
-def compression_sentence(says: str, compressed: int, days: int) -> str:
+def compression_sentence(says: str, compressed: int, days: int, language: str) -> str:
     """What is compressed, for a person; ``says``: the edition of TimescaleDB."""
     if says != Edition.COMMUNITY:
-        return f"Compression: none; this edition of TimescaleDB ({says}) has none."
-    return f"Compression: {compressed} of {days} days of readings are compressed."
+        return say("Compression: none; this edition of TimescaleDB ({}) has none.", language, says)
+    return say("Compression: {} of {} days of readings are compressed.", language, compressed, days)
 
 
 def export(
@@ -195,16 +205,19 @@ def export(
             done = export_month(dsn, first, ZoneInfo(config.time_zone), folder, codes=codes, now=now_us())
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-    out = paper()
+    out, language = paper(), config.language
     for each in done.files:
-        size = f"{each.bytes:,} bytes" + (f", {each.bytes / each.rows:.1f} for each row" if each.rows else "")
-        out.print(f"{folder / each.name}: {each.rows:,} rows, {size}, sha256 {each.sha256[:16]}…", markup=False)
+        size = say("{} bytes", language, f"{each.bytes:,}")
+        if each.rows:
+            size = say("{} bytes, {} for each row", language, f"{each.bytes:,}", f"{each.bytes / each.rows:.1f}")
+        told = (folder / each.name, f"{each.rows:,}", size, each.sha256[:16])
+        out.print(say("{}: {} rows, {}, sha256 {}…", language, *told), markup=False)
 
 
-def _table(*names: str) -> Table:
+def _table(language: str, *names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(names):
-        table.add_column(name, justify="left" if number == 0 else "right")
+        table.add_column(say(name, language), justify="left" if number == 0 else "right")
     return table
 
 

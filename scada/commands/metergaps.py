@@ -18,6 +18,7 @@ from scada.clock import now_us
 from scada.commands.context import config_of, told_failures
 from scada.commands.duration import seconds_of
 from scada.commands.moments import IN_THIS_YEAR, shown
+from scada.hmi.language import say
 from scada.hmi.screen import paper
 from scada.model.gap import GapState
 from scada.services import supervisor
@@ -51,50 +52,56 @@ def gaps(
         }
         typer.echo(msgspec.json.encode(body).decode())
         return
-    zone = ZoneInfo(config.time_zone)
+    zone, language = ZoneInfo(config.time_zone), config.language
     out = paper()
     if lines:
-        out.print(_table(lines, zone))
+        out.print(_table(lines, zone, language))
         if len(lines) == limit:
-            out.print(f"… and more; see --limit (now {limit})")
-    for sentence in sentences(figures):
+            out.print(say("… and more; see --limit (now {})", language, limit))
+    for sentence in sentences(figures, language):
         out.print(sentence, markup=False)
     for period_s, watch in watches.items():
-        ends = f"{shown(watch.since, zone, IN_THIS_YEAR)} to {shown(watch.until, zone, IN_THIS_YEAR)}"
-        out.print(f"Looked at: intervals of {period_s} s ending {ends}.")
+        ends = (shown(each, zone, IN_THIS_YEAR) for each in (watch.since, watch.until))
+        out.print(say("Looked at: intervals of {} s ending {} to {}.", language, period_s, *ends))
     if not watches:
-        out.print("No interval has been looked at yet: no reading has come, or `scada collect` rests.")
+        out.print(say("No interval has been looked at yet: no reading has come, or `scada collect` rests.", language))
 
 
-def sentences(figures: Sequence[GapFigures]) -> list[str]:
+def sentences(figures: Sequence[GapFigures], language: str) -> list[str]:
     """The sum by state and cause, as a person would say it."""
     if not figures:
-        return ["No interval is missing, and none was."]
+        return [say("No interval is missing, and none was.", language)]
     lines = [
-        f"{each.state.label}, {each.cause.label}: {each.intervals:,} intervals of {each.meters:,} meters "
-        f"in {each.gaps:,} gaps, asked for {each.attempts:,} times"
+        say(
+            "{}, {}: {} intervals of {} meters in {} gaps, asked for {} times",
+            language,
+            say(each.state.label, language),
+            say(each.cause.label, language),
+            *(f"{count:,}" for count in (each.intervals, each.meters, each.gaps, each.attempts)),
+        )
         for each in figures
     ]
     open_ = sum(each.intervals for each in figures if each.state in (GapState.MISSING, GapState.REQUESTED))
     recovered = sum(each.intervals for each in figures if each.state is GapState.RECOVERED)
-    return [*lines, f"{open_:,} intervals are being chased, {recovered:,} were recovered."]
+    chased = say("{} intervals are being chased, {} were recovered.", language, f"{open_:,}", f"{recovered:,}")
+    return [*lines, chased]
 
 
-def _table(lines: Sequence[GapLine], zone: ZoneInfo) -> Table:
+def _table(lines: Sequence[GapLine], zone: ZoneInfo, language: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("unit", "concentrator", "meter", "from", "to", "intervals", "state", "why", "asked", "next"):
-        table.add_column(name, justify="right" if name in ("intervals", "asked") else "left")
+        table.add_column(say(name, language), justify="right" if name in ("intervals", "asked") else "left")
     for each in lines:
         waits = each.state in (GapState.MISSING, GapState.REQUESTED)
         table.add_row(
             each.unit,
-            each.concentrator or "own modem",
-            str(each.serial) if each.serial else f"{each.meters} meters",
+            each.concentrator or say("own modem", language),
+            str(each.serial) if each.serial else say("{} meters", language, each.meters),
             shown(each.first, zone, IN_THIS_YEAR),
             shown(each.last, zone, IN_THIS_YEAR),
             f"{each.intervals:,}",
-            each.state.label,
-            each.cause.label,
+            say(each.state.label, language),
+            say(each.cause.label, language),
             str(each.attempts),
             shown(each.next_try, zone, IN_THIS_YEAR) if waits else "",
         )

@@ -18,6 +18,7 @@ from scada.commands.context import FAILED, config_of, told_failures
 from scada.commands.metergaps import gaps
 from scada.commands.meterregisters import registers
 from scada.commands.moments import TO_THE_MINUTE, shown
+from scada.hmi.language import say
 from scada.services import supervisor
 
 app = typer.Typer(no_args_is_help=True, help="Meters: registry, gaps, requests, outages, figures.")
@@ -53,9 +54,10 @@ def import_list(
     dry_run: DryRun = False,
 ) -> None:
     """Bring a list of installed meters into the registry; rows with faults are left out and told."""
-    would = "would be " if dry_run else ""
-    with _taken_in(context, import_meters, file, dry_run=dry_run) as outcome:
-        _out().print(f"{outcome.added} {would}added, {outcome.changed} {would}changed, {outcome.unchanged} unchanged")
+    with _taken_in(context, import_meters, file, dry_run=dry_run) as (outcome, language):
+        counts = (outcome.added, outcome.changed, outcome.unchanged)
+        would = "{} would be added, {} would be changed, {} unchanged"
+        _out().print(say(would if dry_run else "{} added, {} changed, {} unchanged", language, *counts))
 
 
 @app.command("exchange")
@@ -66,8 +68,9 @@ def exchange(
     dry_run: DryRun = False,
 ) -> None:
     """Carry out a list of meter exchanges, with end and start registers; rows with faults are left out and told."""
-    with _taken_in(context, import_exchanges, file, dry_run=dry_run) as outcome:
-        _out().print(f"{outcome.done} meters {'would be ' if dry_run else ''}exchanged")
+    with _taken_in(context, import_exchanges, file, dry_run=dry_run) as (outcome, language):
+        done = "{} meters would be exchanged" if dry_run else "{} meters exchanged"
+        _out().print(say(done, language, outcome.done))
 
 
 @app.command("models")
@@ -78,8 +81,9 @@ def models(
     dry_run: DryRun = False,
 ) -> None:
     """Bring a list of meter models into the registry; rows with faults are left out and told."""
-    with _taken_in(context, import_models, file, dry_run=dry_run) as outcome:
-        _out().print(f"{outcome.done} models {'would be ' if dry_run else ''}listed")
+    with _taken_in(context, import_models, file, dry_run=dry_run) as (outcome, language):
+        done = "{} models would be listed" if dry_run else "{} models listed"
+        _out().print(say(done, language, outcome.done))
 
 
 @app.command("installations")
@@ -91,21 +95,22 @@ def history(
         config = config_of(context)
         found = installations(supervisor.endpoints(config).postgres_reader_dsn, metering_point)
     if not found:
-        _out().print(f"No meter ever stood at {metering_point}", markup=False)
+        _out().print(say("No meter ever stood at {}", config.language, metering_point), markup=False)
         raise typer.Exit(FAILED)
     zone = ZoneInfo(config.time_zone)
     table = Table(box=None, pad_edge=False)
     for name in ("meter", "model", "from", "to", "multiplier", "schedule", "at the start", "at the end"):
-        table.add_column(name)
+        table.add_column(say(name, config.language))
     for each in found:
-        table.add_row(*installation_row(each, zone))
+        table.add_row(*installation_row(each, zone, config.language))
     _out().print(table)
 
 
-def installation_row(each: Installation, zone: ZoneInfo) -> tuple[str, ...]:
+def installation_row(each: Installation, zone: ZoneInfo, language: str) -> tuple[str, ...]:
     """One meter at a metering point, for a person."""
     ratios = f"{each.multiplier}" + (f" = {each.ct} × {each.vt}" if each.ct and each.vt else "")
-    schedules = "; ".join(f"{name} since {shown(since, zone, TO_THE_MINUTE)}" for name, since in each.programmes)
+    programmes = ((name, shown(since, zone, TO_THE_MINUTE)) for name, since in each.programmes)
+    schedules = "; ".join(say("{} since {}", language, *each) for each in programmes)
     registers = ("; ".join(f"{code} {value:,}" for code, value in sorted(part.items()))
                  for part in (each.start_registers, each.end_registers))  # fmt: skip
     until = "" if each.removed_at is None else shown(each.removed_at, zone, TO_THE_MINUTE)
@@ -127,14 +132,15 @@ def _out() -> Console:
 @contextmanager
 def _taken_in(
     context: typer.Context, take_in: Callable[..., _Outcome], file: Path, *, dry_run: bool
-) -> Iterator[_Outcome]:
-    """What became of a list, after its faults; exit code 1 when it has some."""
+) -> Iterator[tuple[_Outcome, str]]:
+    """What became of a list, after its faults, and the language to say it in; exit code 1 when it has some."""
     with told_failures():
-        outcome = take_in(supervisor.endpoints(config_of(context)).postgres_dsn, file, dry_run=dry_run)
+        config = config_of(context)
+        outcome = take_in(supervisor.endpoints(config).postgres_dsn, file, dry_run=dry_run)
     for fault in outcome.faults[:FAULTS_SHOWN]:
         _out().print(str(fault), markup=False)
     if len(outcome.faults) > FAULTS_SHOWN:
-        _out().print(f"… and {len(outcome.faults) - FAULTS_SHOWN} more faults")
-    yield outcome
+        _out().print(say("… and {} more faults", config.language, len(outcome.faults) - FAULTS_SHOWN))
+    yield outcome, config.language
     if outcome.faults:
         raise typer.Exit(FAILED)

@@ -6,7 +6,10 @@ Knows headings, states and the words of qualities and causes. Titles of points a
 from collections.abc import Mapping
 from typing import Final
 
+from scada.hmi.metersentences import METERS
+
 VIETNAMESE: Final[Mapping[str, str]] = {
+    **METERS,
     # headings
     "time": "thời điểm",
     "received": "nhận sau",

@@ -61,7 +61,7 @@ def test_another_edition_is_left_alone(says: str) -> None:
     ],
 )
 def test_the_storage_command_says_what_is_compressed(says: str, compressed: int, sentence: str) -> None:
-    assert compression_sentence(says, compressed, 10) == sentence
+    assert compression_sentence(says, compressed, 10, "en") == sentence
 
 
 @pytest.mark.integration

@@ -123,7 +123,7 @@ def test_no_state_is_claimed_for_a_meter_that_was_silent() -> None:
     ],
 )
 def test_an_answer_reads_as_a_sentence(ended: RequestEnding, told: str) -> None:
-    assert sentence(ended, ZONE) == told
+    assert sentence(ended, ZONE, "en") == told
 
 
 def test_the_ledger_is_summed_up_in_sentences() -> None:
@@ -131,9 +131,9 @@ def test_the_ledger_is_summed_up_in_sentences() -> None:
         GapFigures(GapState.REQUESTED, GapCause.CONCENTRATOR_SILENT, 540, 1620, 540, 0, 0, 1080),
         GapFigures(GapState.RECOVERED, GapCause.METER_SILENT, 12, 12, 11, 0, 0, 12),
     ]
-    assert sentences(figures) == [
+    assert sentences(figures, "en") == [
         "requested, concentrator silent: 1,620 intervals of 540 meters in 540 gaps, asked for 1,080 times",
         "recovered, meter silent: 12 intervals of 11 meters in 12 gaps, asked for 12 times",
         "1,620 intervals are being chased, 12 were recovered.",
     ]
-    assert sentences([]) == ["No interval is missing, and none was."]
+    assert sentences([], "en") == ["No interval is missing, and none was."]
