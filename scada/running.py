@@ -79,6 +79,7 @@ class ControlRoom:
         self.scans = station_scans(
             self._stations, installation.maps, self.take, installation.config.scan, tell=self.take
         )
+        self._scan_of = {each.common_address: scan for each, scan in zip(self._stations, self.scans, strict=True)}
         self.following.leave_to_devices([scan.frozen for scan in self.scans])
         self._since = now_us()
 
@@ -89,6 +90,12 @@ class ControlRoom:
 
     def take(self, batch: SampleArray) -> None:
         self.report(self.following.take(batch))
+
+    def take_past_the_scan(self, batch: SampleArray) -> None:
+        """What the control desk has read itself: a scan under way brings nothing newer of these points."""
+        self.take(batch)
+        for address in {point >> 16 for point in batch["point"].tolist()}:
+            self._scan_of[address].supersede(batch["point"])
 
     def report(self, delta: SampleArray) -> None:
         """Bring what is to be reported to the historian and to the control desk."""
@@ -208,7 +215,7 @@ async def _run_in_control(
             installation,
             tenure,
             room.image,
-            room.take,
+            room.take_past_the_scan,
             interlocking,
             lambda: _what_if(province, customers),
             supply,

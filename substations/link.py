@@ -22,10 +22,14 @@ class FailedRead:
 
 @dataclass(frozen=True, slots=True)
 class ScanAnswer:
-    """What one scan brought: samples, and the reads that failed while others were answered."""
+    """What one scan brought: samples, and the reads that failed while others were answered.
+
+    The first ``of_source`` samples carry the time of the device's own clock, the others the moment they were read.
+    """
 
     batch: SampleArray = field(default_factory=no_samples)
     failed: tuple[FailedRead, ...] = ()
+    of_source: int = 0
 
 
 @dataclass(frozen=True, slots=True)

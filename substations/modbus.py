@@ -17,7 +17,7 @@ from scada.model.errors import LinkError
 from scada.model.point import PointKind
 from scada.model.ports import Clock
 from scada.model.quality import Quality
-from scada.model.sample import PointArray, SampleArray
+from scada.model.sample import PointArray, SampleArray, no_samples
 from scada.model.station import Endpoint
 from substations.eventbuffer import Registers
 from substations.layout import RawArray
@@ -129,7 +129,9 @@ class ModbusLink:
         await self._read_events(scan)
         answers = [scan.answers.get(each) for each in self._blocks.get(period_s, ())]
         cyclic = self._values[period_s].samples(answers, cause)
-        return ScanAnswer(self._with_events(cyclic, cause), tuple(scan.failed))
+        events, values = self._apart(cyclic, cause)
+        batch = np.concatenate([events, values]) if len(events) else values
+        return ScanAnswer(batch, tuple(scan.failed), len(events))
 
     @property
     def frozen(self) -> PointArray:
@@ -230,22 +232,21 @@ class ModbusLink:
                     raise LinkError(str(silence)) from None
         self._events_missed = self._events_missed + 1 if missed else 0
 
-    def _with_events(self, cyclic: SampleArray, cause: Cause) -> SampleArray:
-        """Events first, in the order of their time, then the cyclic values that do not contradict them.
+    def _apart(self, cyclic: SampleArray, cause: Cause) -> tuple[SampleArray, SampleArray]:
+        """Events in the order of their time, and the cyclic values that do not contradict them.
 
         A value read before the events that came with it is older than their last: only the event tells the moment.
         """
         if not self._events:
-            return cyclic
+            return no_samples(), cyclic
         batches = [batch for each in self._events if len(batch := each.hand_over())]
         if cause is Cause.SPONTANEOUS and 0 < self._events_missed <= _PATIENCE_FOR_EVENTS:
             cyclic = cyclic[~np.isin(cyclic["point"], self._covered)]
         if not batches:
-            return cyclic
+            return no_samples(), cyclic
         events = np.concatenate(batches)
         events = events[np.argsort(events["time"], kind="stable")]
-        merged: SampleArray = np.concatenate([events, cyclic[~np.isin(cyclic["point"], events["point"])]])
-        return merged
+        return events, cyclic[~np.isin(cyclic["point"], events["point"])]
 
     async def raw(self, read: ReadBlock) -> RawArray | str:
         """The bytes of one read, or the device's reason for refusing it. Raises LinkError when none comes."""

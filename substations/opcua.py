@@ -153,7 +153,8 @@ class OpcuaLink:
                 batches += await self._interrogate(client, cause)
             except _DRIVER_ERRORS as error:
                 raise LinkError(_reason(error)) from None
-        return ScanAnswer(np.concatenate(batches), self._refused)
+        told = np.concatenate(batches)
+        return ScanAnswer(told, self._refused, len(told))
 
     @property
     def _refused(self) -> tuple[FailedRead, ...]:

@@ -23,6 +23,7 @@ from substations.lastknown import LastKnown
 from substations.link import FailedRead, ScanAnswer, StationLink
 from substations.scancounts import LinkState, LinkTelling, ScanCounts, StationStatistics
 from substations.schedule import Schedule, Timing, begin
+from substations.superseded import Superseded
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class StationScan:
         )
         self._chatter = ChatterFilter(points, rule)
         self._freeze = StationFreeze(code, link, self._last)
+        self._superseded = Superseded()
 
     @property
     def statistics(self) -> StationStatistics:
@@ -103,6 +105,10 @@ class StationScan:
         self._freeze.ask(moment)
         if self._state is not LinkState.UP:
             self._sink_some(self._freeze.give_up("the link is lost", doubt=Quality.NOT_TOPICAL))
+
+    def supersede(self, points: PointArray) -> None:
+        """Somebody else has read ``points`` just now: what a scan under way has read of them before is no news."""
+        self._superseded.note(points, self._timing.now())
 
     async def run(self) -> None:
         """Scan until cancelled. A crash of our own making leaves by its exception, with the link closed."""
@@ -165,7 +171,8 @@ class StationScan:
         self._counts.last_scan_s = self._timing.monotonic() - started
         self._note_answer()
         for each, answer in answers.items():
-            self._deliver(each, answer)
+            self._deliver(each, self._superseded.without(answer))
+        self._superseded.clear()
         self._tell_figures()
         return True
 

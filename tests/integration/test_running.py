@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psycopg
 import pytest
 
@@ -22,9 +23,11 @@ from scada.control.recovery import begin
 from scada.control.tenure import Watch, segments, take
 from scada.files import Installation, load_installation
 from scada.hmi.door import DoorTaken
+from scada.model.cause import Cause
 from scada.model.errors import StoreRejected
 from scada.model.quality import Quality
-from scada.running import NothingOperated, run
+from scada.model.sample import samples
+from scada.running import ControlRoom, NothingOperated, run
 from scada.services.endpoints import Endpoints
 
 # The load flow's native library dies with the thread that loaded it first, and every run here has a thread of its own.
@@ -233,3 +236,18 @@ async def test_a_journal_that_cannot_be_continued_leaves_stations_to_look_at_and
             assert (await room.ask("/api/v1/stations/TN13/points"))[0] == 200
             assert Watch(folder, time.monotonic).holder() is None
     assert room.last_state()["samples"]["spooled"] >= points_of(installation)
+
+
+async def test_what_the_desk_has_read_reaches_the_image_and_holds_against_the_scan_of_its_station(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = ControlRoom(installation)
+    told: dict[str, list[int]] = {scan.code: [] for scan in room.scans}
+    for scan in room.scans:
+        monkeypatch.setattr(scan, "supersede", lambda points, code=scan.code: told[code].extend(points.tolist()))
+    position = room.points["TN13/471/471.position"]
+    room.take_past_the_scan(
+        samples(np.array([position.id], dtype=np.int32), 5, np.array([1.0]), 0, Cause.RETURN_INFORMATION_REMOTE)
+    )
+    assert room.image.read([position.name])["value"].tolist() == [1.0]
+    assert told == {"TN07": [], "TN13": [position.id]}

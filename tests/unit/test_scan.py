@@ -295,3 +295,32 @@ async def test_a_cancellation_that_the_driver_swallows_still_ends_the_scan() -> 
         await asyncio.create_task(StationScan("TN07", POINTS, link, lambda _: None, CONFIG, world.timing).run())
     assert (len(link.scans), link.closes) == (2, 1)
     assert world.time < world.until
+
+
+async def test_what_was_read_before_somebody_else_read_it_is_no_news_but_events_are() -> None:
+    """The desk reads a position while a scan is under way: the scan's older one would be taken for a movement."""
+    world = World(until=4.9)
+    ids = np.array([point.id for point in FAST], dtype=np.int32)
+    event = samples(ids[:1], 1, np.array([7.0]), 0, Cause.SPONTANEOUS)
+    scans: list[StationScan] = []
+    moments: list[int] = []
+
+    def read_past(time: float, period: float) -> ScanAnswer | None:
+        if period != 1.0 or not 2.0 < time < 3.0:
+            return None
+        read = samples(ids, int(time * 1e6), np.full(2, time), 0, Cause.SPONTANEOUS)
+        world.time += 0.1
+        scans[0].supersede(ids[:1])
+        moments.append(int(time * 1e6))
+        return ScanAnswer(np.concatenate([event, read]), of_source=1)
+
+    delivered: list[SampleArray] = []
+    scans.append(StationScan("TN07", POINTS, FakeLink(world, read_past), delivered.append, CONFIG, world.timing))
+    with pytest.raises(asyncio.CancelledError):
+        await scans[0].run()
+    (moment,) = moments
+    (during,) = (batch for batch in delivered if moment in batch["time"])
+    assert during["point"].tolist() == [ids[0], ids[1]]
+    assert during["time"].tolist() == [1, moment]
+    after = next(batch for batch in delivered if batch["time"].max() > moment and batch["point"][0] == ids[0])
+    assert after["point"].tolist() == ids.tolist()
