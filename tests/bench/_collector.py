@@ -67,11 +67,11 @@ class Collector:
 
 
 @contextmanager
-def collector(house: House) -> Iterator[Collector]:
-    """Run ``scada collect`` on the house's services while the block lasts."""
+def collector(house: House, head_end: str = "") -> Iterator[Collector]:
+    """Run ``scada collect`` on the house's services while the block lasts; ``head_end``: settings of its own."""
     config_file = house.folder / "config.toml"
     folder = json.dumps(str(SOURCE_ROOT / "substations"))
-    config_file.write_text(f'var = "."\n[stations]\nfolder = {folder}\n', encoding="utf-8")
+    config_file.write_text(f'var = "."\n[stations]\nfolder = {folder}\n[head_end]\n{head_end}\n', encoding="utf-8")
     log = house.folder / "collect.log"
     with log.open("ab") as output:
         child = subprocess.Popen(
