@@ -33,7 +33,6 @@ SINGLES_S = 5.0
 NOTHING_IS_MISSING_YET = "gap_grace_s = 864000.0"
 """Most intervals of these days are never offered, or are forgotten between two phases. To find them missing takes the
 gap ledger 100 MB and half a core for as long as the later phases last, whatever the readings cost."""
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +133,9 @@ async def run(seconds: float | None, phases: Collection[str] = ()) -> Result:
             ingest = Ingest(house, head_end, sizes, result)
             for name, phase in PHASES.items():
                 if not phases or name in phases:
+                    ingest.memory = []
                     phase(ingest)
-            _memory(ingest)
+                    _memory(name, ingest)
             readings = head_end.readings()
             result.lost += sum(readings["rejected"].values())
     return result
@@ -255,14 +255,15 @@ PHASES: Mapping[str, Callable[[Ingest], None]] = {
 }
 
 
-def _memory(ingest: Ingest) -> None:
-    """The most memory the head-end had by ten million readings, against by one million; of less, by all and a tenth."""
-    tenth = min(MILLION, ingest.received // 10)
-    early = max(rss for received, rss in ingest.memory if received <= max(tenth, ingest.memory[0][0]))
-    late = max(rss for received, rss in ingest.memory if received <= 10 * tenth)
-    ingest.result.figures |= {
-        "collect_rss_after_readings": 10 * tenth,
-        "collect_rss_mib": late,
-        "collect_rss_peak_mib": max(rss for _, rss in ingest.memory),
-        "collect_rss_growth": late / early,
-    }
+def _memory(phase: str, ingest: Ingest) -> None:
+    """The most memory the head-end had in a phase; of the backlog, the longest, also by all of it against by a tenth.
+
+    A phase by itself, because each is another load: two hundred readings in a message, one, or two thousand.
+    """
+    figures = ingest.result.figures
+    figures[f"collect_rss_{phase}_mib"] = max(rss for _, rss in ingest.memory)
+    figures["collect_rss_peak_mib"] = max(figures.get("collect_rss_peak_mib", 0.0), figures[f"collect_rss_{phase}_mib"])
+    if phase == "backlog":
+        first, last = ingest.memory[0][0], ingest.memory[-1][0]
+        early = max(rss for received, rss in ingest.memory if received - first <= (last - first) / 10)
+        figures["collect_rss_growth"] = figures[f"collect_rss_{phase}_mib"] / early
