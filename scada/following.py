@@ -39,6 +39,8 @@ class Following:
             point.name for station in stations for point in station.points if point.kind is PointKind.INTEGRATED_TOTAL
         ]
         self._frozen_by_devices: PointArray = np.zeros(0, dtype=np.int32)
+        self.totals_frozen = 0
+        """Samples made by ``freeze``: reported, though no batch brought them."""
         self._clock = clock
 
     def take(self, batch: SampleArray) -> SampleArray:
@@ -71,6 +73,7 @@ class Following:
         totals: SampleArray = present[heard]
         totals["time"] = moment
         totals["cause"] = Cause.COUNTER_INTERROGATION
+        self.totals_frozen += len(totals)
         return totals
 
     async def freeze_every_hour(self, report: Report, ask: Callable[[int], None]) -> None:

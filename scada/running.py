@@ -136,6 +136,7 @@ class ControlRoom:
                 for scan in self.scans
             ],
             "image": asdict(self.image.counts),
+            "totals_frozen": self.following.totals_frozen,
             "samples": {} if self.sink is None else asdict(self.sink.stats()),
             "events": {} if self.following.events is None else asdict(self.following.events.stats()),
             "overrides": [] if self.overrides is None else self.overrides.state(),

@@ -154,7 +154,7 @@ def test_closed_days_get_their_index_once_and_open_ones_none(
     assert upkeep.close_days(database, NOW + 2 * DAY) == ()
     with psycopg.connect(database, autocommit=True) as connection:
         found = connection.execute(
-            "SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%(meter, \"time\")'"
+            "SELECT tablename FROM pg_indexes WHERE tablename LIKE 'reading%' AND indexdef LIKE '%(meter, \"time\")'"
         ).fetchall()
         assert sorted(row[0] for row in found) == sorted(closed)
     assert caplog.messages == [f"Readings: 2 closed days indexed by meter, up to {closed[1]}"]

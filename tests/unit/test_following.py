@@ -84,6 +84,7 @@ def test_totals_are_frozen_at_the_hour_with_their_doubts_and_nothing_else_is(sta
     one.take(told(station, {"472/energy_export": 500.0}, quality=Quality.NOT_TOPICAL))
     one.take(told(station, {"473/energy_export": 0.0}, quality=Quality.INVALID))
     frozen = one.freeze(NOON + HOUR_US)
+    assert one.totals_frozen == len(frozen)
     assert [
         (float(row["value"]), int(row["quality"]), int(row["time"]), int(row["cause"]))
         for row in frozen[np.isin(frozen["point"], [p.id for p in station.points if p.bay in ("471", "472", "473")])]
