@@ -170,9 +170,10 @@ def modems(endpoints: Endpoints, database: str, tmp_path: Path) -> Callable[[str
 async def test_meters_with_own_connections_lose_repeat_and_fall_silent_and_their_gaps_are_filled(
     modems: Callable[[str], OwnConnections], head_end: MeterTalk, database: str, tmp_path: Path
 ) -> None:
+    # Counted from before the processes start, which takes some seconds: long enough for several intervals after that.
     scenario = (
         '[[fault]]\nkind = "lost"\nshare = 0.1\n[[fault]]\nkind = "duplicated"\nshare = 0.1\n'
-        '[[fault]]\nkind = "dead"\ncount = 3\nuntil_s = 5.0\n'
+        '[[fault]]\nkind = "dead"\ncount = 3\nuntil_s = 14.0\n'
     )
     async with modems(scenario) as crowd:
         with GapStore(database, period_s=PERIOD_S) as ledger:
