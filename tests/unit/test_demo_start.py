@@ -26,7 +26,7 @@ ENDPOINTS = Endpoints(
     mqtt_credentials={Role.FIELD: Credential("field", "secret")},
     mqtt_private=True,
 )
-PLAN = DemoPlan(minutes=None, capture_period_s=10, meters=10, seed=1, keep_services=False, restart_services=True)
+PLAN = DemoPlan(minutes=None, capture_period_s=10, meters=10, seed=1, keep_services=False, restart_services=False)
 
 BASE_PORTS = range(11000, 14000, 100)
 """Other ones than the product's: demos of other tests may be starting at the same time."""
