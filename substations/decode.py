@@ -64,13 +64,15 @@ class Decoder:
         values = np.empty(len(layout.entries))
         quality = np.zeros(len(layout.entries), dtype=np.uint8)
         native = raw.take(layout.gather)
-        for group in layout.groups:
-            values[group.rows] = self._view(group, native)
-        if self._has_invalid:
-            quality[values == self.invalid] = Quality.INVALID
-        if self._scaled:
-            values *= self.scale
-            values += self.add
+        # A device may send a signalling NaN, which the processor reports wherever it is touched.
+        with np.errstate(invalid="ignore"):
+            for group in layout.groups:
+                values[group.rows] = self._view(group, native)
+            if self._has_invalid:
+                quality[values == self.invalid] = Quality.INVALID
+            if self._scaled:
+                values *= self.scale
+                values += self.add
         if len(layout.quality_rows):
             quality[layout.quality_rows] |= raw[layout.quality_bytes] & _QUALITY_BITS
         return values, quality

@@ -72,6 +72,17 @@ def test_a_packed_decimal_with_a_digit_above_nine_is_no_number(printed: str) -> 
     assert np.isnan(values[0])
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+@pytest.mark.parametrize(
+    ("wire_type", "printed"), [(WireType.FLOAT32, "7f 80 00 01"), (WireType.FLOAT64, "7f f0 00 00 00 00 00 01")]
+)
+def test_a_signalling_nan_is_no_number_and_no_warning(wire_type: WireType, printed: str, scale: float) -> None:
+    data = bytes.fromhex(printed)
+    codec = Codec([make_entry(1, Table.INPUT_REGISTER, 0, wire_type, scale=scale)], 0, len(data) // 2)
+    values, _ = codec.decode(np.frombuffer(data, dtype=np.uint8))
+    assert np.isnan(values[0])
+
+
 def test_no_number_cannot_become_an_integer() -> None:
     with pytest.raises(EncodeError):
         one().encode(np.array([np.nan]), GOOD, np.zeros(12, dtype=np.uint8))
