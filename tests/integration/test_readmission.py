@@ -90,3 +90,19 @@ def test_a_reading_that_grew_too_old_in_quarantine_stays_there(database: str, tm
         register(database, tmp_path, range(1, 2))
         readmission = Readmission(room, store, replace(HeadEndConfig(), future_s=1.0), lambda: later)
         assert (readmission.look(), rows(database, "quarantine"), rows(database, "reading")) == (0, 1, 0)
+
+
+def test_what_a_head_end_refused_with_an_older_registry_is_looked_at_once_more(database: str, tmp_path: Path) -> None:
+    moments = iter([NOW, NOW + 1_000_000, NOW + 41_000_000, NOW + 42_000_000])
+    with HistorianStore(database, worker="test", clock=lambda: NOW) as store, WaitingRoom(database) as room:
+        older = build_registry(store.registered_meters())
+        register(database, tmp_path, range(1, 4))
+        readmission = Readmission(room, store, HeadEndConfig(registry_reload_s=30.0), lambda: next(moments))
+        assert readmission.look() == 0
+        for number in (1, 2, 3):
+            message = [profile_message(number)]
+            Settlement(message, take(message, older, LIMITS, 1 << 20), 0, store).advance()
+            assert rows(database, "quarantine") == 1
+            # The third comes when no head-end has the older registry any more: it waits for the next meter.
+            assert readmission.look() == (0 if number == 3 else 1)
+            assert rows(database, "reading") == min(number, 2)
