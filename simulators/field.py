@@ -245,8 +245,8 @@ class Field:
                 await self._wait_until(min(due, event), now)
                 if self._wake.is_set() or event <= self._clock() < due:
                     self._wake.clear()
-                    await self._move_and_publish()
-            await self._move_and_publish()
+                    await self.show()
+            await self.show()
 
     async def _wait_until(self, moment: int, now: int) -> None:
         try:
@@ -255,7 +255,8 @@ class Field:
         except TimeoutError:
             return
 
-    async def _move_and_publish(self) -> None:
+    async def show(self) -> None:
+        """Move the plant to now; when this returns, every station shows what has become of it."""
         async with self._publishing:
             for act in self._disturbance.move(self.plant, self._clock()):
                 _log.info("scenario: %s %s %s", act.station, act.does, act.what)

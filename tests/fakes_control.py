@@ -294,6 +294,14 @@ class Rig:
                 samples(shown.points.copy(), now_us(), shown.values.copy(), shown.quality.copy(), Cause.BACKGROUND_SCAN)
             )
 
+    async def settle(self) -> None:
+        """Wait until nothing moves in the plant and the station itself shows that; then bring the image there."""
+        async with asyncio.timeout(5.0):
+            while self.simulated.plant.next_event is not None:  # noqa: ASYNC110  # the plant has no bell
+                await asyncio.sleep(0.02)
+        await self.simulated.show()
+        self.refresh()
+
     def show(self, name: str, value: float | None = None, quality: Quality = Quality.GOOD) -> SampleArray:
         """Let the image have another value or quality for a point of the province."""
         point = next(each for station in province().stations for each in station.points if each.name == name)

@@ -777,10 +777,7 @@ async def test_it_is_not_carried_out_and_says_why(rig: Rig, shown: Table, attemp
 
 async def restored(rig: Rig) -> None:
     """Everything as it was, so that every attempt begins alike."""
-    async with asyncio.timeout(5.0):
-        while rig.simulated.plant.next_event is not None:  # noqa: ASYNC110  # the plant has no bell
-            await asyncio.sleep(0.02)
-    rig.refresh()
+    await rig.settle()
     rig.proxy.expect()
     if float(rig.image.read(["TN01/471/471.position"])[0]["value"]) == 1.0:
         report = await rig.operate(FEEDER, Action.CLOSE)

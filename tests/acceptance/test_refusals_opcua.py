@@ -259,10 +259,7 @@ async def restored(rig: Rig) -> None:
     for command in ("TN13/471/471.operate", "TN13/412/412.operate"):
         with suppress(LookupError):
             await rig.desk._parts.links.of("TN13").cancel(command)
-    async with asyncio.timeout(5.0):
-        while rig.simulated.plant.next_event is not None:  # noqa: ASYNC110  # the plant has no bell
-            await asyncio.sleep(0.02)
-    rig.refresh()
+    await rig.settle()
     if float(rig.image.read(["TN13/471/471.position"])[0]["value"]) == 1.0:
         report = await rig.operate(FEEDER, Action.CLOSE)
         assert report["outcome"] == "completed", report["refusals"]

@@ -159,3 +159,17 @@ async def test_two_servers_of_one_process_do_not_share_what_they_show() -> None:
                 arrays.append(await client.nodes.server.get_child("0:ServerArray"))
                 arrays[-1] = await arrays[-1].read_value()
     assert arrays == [["urn:gridscada:simulator:TN13"], ["urn:gridscada:simulator:TN14"]]
+
+
+async def test_what_the_field_has_shown_is_what_a_station_says_also_while_it_was_showing_something_older(
+    field: Field, client: Client
+) -> None:
+    switch = await node(client, "TN13.471.local_remote")
+    assert await switch.read_value() == 1
+    older = asyncio.create_task(field.show())
+    await asyncio.sleep(0)
+    field.plant.set_signal("TN13/471/local_remote", 0.0, now_us())
+    await field.show()
+    assert await switch.read_value() == 0
+    await older
+    assert await switch.read_value() == 0
