@@ -20,7 +20,7 @@ from scada.clock import now_us
 from scada.model.commandlink import CommandLink, CommandLinks, DeviceAnswer
 from simulators.grid_solver import GridSolver
 from simulators.plant import Plant
-from tests.fakes_control import Proxy, Rig, province
+from tests.fakes_control import PATIENCE_S, Proxy, Rig, province
 
 
 @dataclass
@@ -62,7 +62,7 @@ class DyingLinks:
 
 async def main(folder: Path, port: int, mode: str, document: bytes) -> dict[str, Any]:
     found = next(each for each in province().stations if each.code == "TN01")
-    station = replace(found, endpoint=replace(found.endpoint, host="127.0.0.1", port=port, timeout_s=1.0))
+    station = replace(found, endpoint=replace(found.endpoint, host="127.0.0.1", port=port, timeout_s=PATIENCE_S))
     plant = Plant(province(), GridSolver(province()), seed=1, now=now_us())
     simulated: Any = SimpleNamespace(plant=plant)
     rig = Rig(folder, station, {}, Proxy(), simulated, wrap=lambda links: DyingLinks(links, mode))  # type: ignore[arg-type,return-value]  # a stand-in of the same shape

@@ -4,7 +4,6 @@ it reaches the station; what cannot be known is told as unknown and not tried ag
 A real simulated station behind a socket; the table of reasons is printed at the end (``make refusals``).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -125,15 +124,17 @@ async def expired(rig: Rig) -> Answer:
 
 @case("a command 65 s old that held for 60 s", AddCause.TIME_LIMIT_OVER, "it is 65.0 s old and expired 5.0 s ago")
 async def sixty_five_seconds(rig: Rig) -> Answer:
-    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=65.0, holds_s=60.0)
+    with rig.standing_clock():
+        return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=65.0, holds_s=60.0)
 
 
 @case("commands 60 to 69 s old", AddCause.TIME_LIMIT_OVER, "it is 69.0 s old")
 async def sixty_to_sixty_nine(rig: Rig) -> Answer:
-    for age in range(60, 69):
-        report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=float(age), holds_s=60.0)
-        assert report["refusals"][0]["cause"] == AddCause.TIME_LIMIT_OVER
-    return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=69.0, holds_s=60.0)
+    with rig.standing_clock():
+        for age in range(60, 69):
+            report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=float(age), holds_s=60.0)
+            assert report["refusals"][0]["cause"] == AddCause.TIME_LIMIT_OVER
+        return await rig.submit("dispatcher-1", FEEDER, Action.OPEN, age_s=69.0, holds_s=60.0)
 
 
 @case("the desk's clock behind the signer's", AddCause.TIME_LIMIT_OVER, "in the future")
@@ -143,7 +144,7 @@ async def clock_behind(rig: Rig) -> Answer:
 
 @case("the desk's clock behind its journal", AddCause.BLOCKED_BY_HEALTH, "behind its own journal")
 async def clock_set_back(rig: Rig) -> Answer:
-    rig.skew_us = -10 * US
+    rig.skew_us = -3600 * US
     try:
         return await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
     finally:
@@ -165,15 +166,15 @@ async def execute_without_select(rig: Rig) -> Answer:
 
 @case("execute after the time-out", AddCause.OBJECT_NOT_SELECTED, "no execute in time")
 async def execute_late(rig: Rig) -> Answer:
-    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
+    report = await rig.selected(FEEDER, Action.OPEN)
+    rig.pass_time()
     await rig.ended(report)
     return await rig.about(report, Wish.EXECUTE)
 
 
 @case("execute by another person", AddCause.LOCKED_BY_OTHER_CLIENT, "selected by dispatcher-1, not by dispatcher-2")
 async def execute_by_another(rig: Rig) -> Answer:
-    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
-    await asyncio.sleep(0.2)
+    report = await rig.selected(FEEDER, Action.OPEN)
     answer = await rig.about(report, Wish.EXECUTE, by="dispatcher-2")
     await rig.about(report, Wish.CANCEL)
     return answer
@@ -211,7 +212,9 @@ async def cancelled(rig: Rig) -> Answer:
 
 @case("no approval in time", AddCause.TIME_LIMIT_OVER, "no approval in time")
 async def no_approval(rig: Rig) -> Answer:
-    return await rig.ended(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, holds_s=1.0))
+    report = await rig.submit("dispatcher-1", FEEDER, Action.OPEN)
+    rig.pass_time()
+    return await rig.ended(report)
 
 
 @case("a test order", AddCause.ABORTED_BY_CANCEL, "the test flag")
@@ -390,7 +393,7 @@ async def wrong_echo(rig: Rig) -> Answer:
 )
 async def not_taken_over(rig: Rig) -> Answer:
     rig.simulated.plant.stick("TN01", "T1", stuck=True)
-    answer = await set_to(rig, 23.1)
+    answer = await rig.operate_in_vain(SET_POINT, Action.SET, set_point=23.1, unit="kV")
     rig.simulated.plant.stick("TN01", "T1", stuck=False)
     return answer
 
@@ -526,6 +529,7 @@ async def neighbour_under_way(rig: Rig) -> Answer:
     while course.state is not State.CONFIRMED:
         await course.changed.wait()
     answer = await rig.operate(FEEDER, Action.OPEN)
+    rig.pass_time()
     await rig.ended(first)
     await rig.desk._parts.links.of("TN01").cancel("TN01/473/473.operate")
     return answer
@@ -658,10 +662,7 @@ async def lost_at_select(rig: Rig) -> Answer:
 
 @case("link lost between select and execute", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "it was selected over was lost")
 async def lost_between(rig: Rig) -> Answer:
-    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
-    course = rig.desk.courses[report["id"]]
-    while course.waits_for != "execute":
-        await course.changed.wait()
+    report = await rig.selected(FEEDER, Action.OPEN)
     rig.proxy.drop()
     answer = await rig.ended(await rig.about(report, Wish.EXECUTE))
     await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
@@ -670,10 +671,7 @@ async def lost_between(rig: Rig) -> Answer:
 
 @case("link lost right before the order", AddCause.ABORTED_BY_COMMUNICATION_LOSS, "before the order was sent")
 async def lost_right_before(rig: Rig) -> Answer:
-    report = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
-    course = rig.desk.courses[report["id"]]
-    while course.waits_for != "execute":
-        await course.changed.wait()
+    report = await rig.selected(FEEDER, Action.OPEN)
     original = rig.desk.checks.check
 
     def check_and_cut(course: Any) -> Any:
@@ -688,7 +686,6 @@ async def lost_right_before(rig: Rig) -> Answer:
         return await rig.ended(await rig.about(report, Wish.EXECUTE))
     finally:
         rig.desk._conduct.execution.world = replace(rig.desk._conduct.execution.world, check=original)
-        await asyncio.sleep(0.1)
         await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
 
 
@@ -730,7 +727,7 @@ async def negative(rig: Rig) -> Answer:
 @case("confirmation but no movement", AddCause.TIME_LIMIT_OVER, "did not open within", outcome="unknown")
 async def no_movement(rig: Rig) -> Answer:
     rig.proxy.expect(operate=Trick.LIE)
-    answer = await rig.operate(FEEDER, Action.OPEN)
+    answer = await rig.operate_in_vain(FEEDER, Action.OPEN)
     assert rig.desk.alarms.events[-1].kind is EventKind.FAIL_TO_OPERATE
     await rig.desk._parts.links.of("TN01").cancel("TN01/471/471.operate")
     return answer
@@ -811,10 +808,7 @@ async def test_two_persons_open_and_close_a_feeder(rig: Rig) -> None:
 async def test_a_selected_device_is_executed_by_the_person_who_selected_it(rig: Rig) -> None:
     rig.refresh()
     before = rig.orders()
-    selected = await rig.approve(await rig.submit("dispatcher-1", FEEDER, Action.OPEN, Wish.SELECT))
-    course = rig.desk.courses[selected["id"]]
-    while course.waits_for != "execute":
-        await course.changed.wait()
+    selected = await rig.selected(FEEDER, Action.OPEN)
     assert rig.orders() == before
     assert (await rig.ended(await rig.about(selected, Wish.EXECUTE)))["outcome"] == "completed"
     assert rig.orders() == before + 1

@@ -52,7 +52,7 @@ class FakeSupply:
         self.journal_then = self.rig.journal_text()
         self.told.append((serial, action, requested_by, within_s))
         self.is_told.set()
-        assert self.may_answer.wait(30.0)
+        assert self.may_answer.wait(60.0)
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -86,7 +86,7 @@ async def test_an_order_is_written_down_before_it_leaves_and_done_when_the_meter
     )
     ((serial, action, by, within_s),) = supply.told
     assert (serial, action, by) == (SERIAL, OFF, "dispatcher-1")
-    assert 0 < within_s <= 60
+    assert 0 < within_s <= 300
     assert "received" in supply.journal_then
     assert "execute" in supply.journal_then
     assert "outcome" not in supply.journal_then
@@ -101,7 +101,9 @@ async def test_orders_that_may_not_be_given_are_refused_and_never_leave(supply: 
         "dispatcher-far may switch the supply of meters in TN02, not in TN01",
     )
     assert refused(await order(supply, OFF, "revoked-1"))[0] == "refused"
-    assert refused(await order(supply, OFF, age_s=61.0, holds_s=60.0))[1].endswith("expired 1.0 s ago")
+    assert supply.rig is not None
+    with supply.rig.standing_clock():
+        assert refused(await order(supply, OFF, age_s=61.0, holds_s=60.0))[1].endswith("expired 1.0 s ago")
     assert refused(await order(supply, OFF, target="4711"))[1] == "no installed meter has the serial 4711"
     assert "needs the serial of a meter" in refused(await order(supply, OFF, target="TN01/471"))[1]
     assert "the test flag" in refused(await order(supply, OFF, test=True))[1]
@@ -175,7 +177,7 @@ async def test_an_order_under_way_when_the_desk_is_stopped_ends_as_unknown_at_on
     assert supply.rig is not None
     supply.may_answer.clear()
     asking = asyncio.create_task(order(supply, OFF))
-    assert await asyncio.to_thread(supply.is_told.wait, 30.0)
+    assert await asyncio.to_thread(supply.is_told.wait, 60.0)
     if not waits:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)

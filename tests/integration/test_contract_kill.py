@@ -88,7 +88,7 @@ def _exit_of_child(home: Path, moment: str, number: str) -> int:
         "asyncio.run(die(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))"
     )
     command = [sys.executable, "-W", "ignore", "-c", program, str(home), moment, number]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60).returncode
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=110).returncode
 
 
 async def _buyer_signed(around: World, archive: Archive) -> str:

@@ -51,7 +51,7 @@ def config_file(services_config: Config, tmp_path_factory: pytest.TempPathFactor
 
 def scada(config_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*SCADA, "--config", str(config_file), *words]
-    return subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False, timeout=110)
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def serving(config: Config, config_file: Path, how_it_ends: signal.Signals) -> I
 
 def state_of(config: Config) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = ask(config.var, "contracts")
+        state: dict[str, Any] = ask(config.var, "contracts", timeout_s=60.0)
     except ProcessSilent:
         return {}
     return state

@@ -23,7 +23,7 @@ from scada.control.tenure import segments
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import StateDoor
 from scada.model.switching import Action
-from tests.fakes_control import Rig, quick_policy, rig_at
+from tests.fakes_control import PATIENCE_S, Rig, rig_at
 from tests.fakes_softhsm import MODULE, PIN, put_certificates, soft_token
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -67,7 +67,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     (folder / "config.toml").write_text(
         f'var = "var"\nlanguage = "en"\n[stations]\nfolder = "{ROOT / "substations"}"\n', encoding="utf-8"
     )
-    async with rig_at(folder / "var" / "control", policy=quick_policy(approval_s=30.0, select_s=30.0)) as made:
+    async with rig_at(folder / "var" / "control") as made:
         keys = made.folder / "keys"
         keys.mkdir()
         for name in ("dispatcher-1", "dispatcher-2", "viewer-1"):
@@ -83,7 +83,7 @@ def terminal(rig: Rig) -> Terminal:
 
 
 async def waiting(rig: Rig, what: str) -> None:
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(PATIENCE_S):
         while not any(each.waits_for == what for each in rig.desk.courses.values()):  # noqa: ASYNC110  # no bell
             await asyncio.sleep(0.02)
 

@@ -25,7 +25,7 @@ from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.switching import Action
 from simulators import switchgear
-from tests.fakes_control import Rig, Trick, rig_at
+from tests.fakes_control import PATIENCE_S, Rig, Trick, rig_at
 
 pytestmark = pytest.mark.integration
 
@@ -228,7 +228,7 @@ async def test_what_changes_while_another_command_has_the_line_is_seen_before_th
     rig.show("TN01/T1/oltc_automatic", 0.0)
     rig.simulated.plant.set_signal("TN01/T1/oltc_automatic", 0.0, rig.clock())
     tap = asyncio.create_task(rig.submit("dispatcher-1", "TN01/T1", Action.RAISE))
-    await asyncio.wait_for(waiting.wait(), 10.0)
+    await asyncio.wait_for(waiting.wait(), PATIENCE_S)
     order = asyncio.create_task(rig.submit("dispatcher-1", FEEDER, Action.OPEN, **EMERGENCY))
     courses = rig.desk.courses
     while not any(each.state == "selected" for each in courses.values() if each.operation.target == FEEDER):  # noqa: ASYNC110  # no bell yet

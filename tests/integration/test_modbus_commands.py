@@ -23,9 +23,10 @@ SHOWN = make_entry(1, Table.INPUT_REGISTER, 3, WireType.UINT16)
 REGISTERS = StationRegisters("TN07", (SHOWN,), (BoundCommand(OPEN, 1, ENTRY, 12, None, None, None),))
 
 
-def command_link(one: Device) -> ModbusCommandLink:
+def command_link(one: Device, *, timeout_s: float = 30.0) -> ModbusCommandLink:
     told = CommandPoint("breaker", "", CommandKind.DOUBLE_COMMAND, select=False, return_information=make_point(1))
-    return ModbusCommandLink(make_station((make_point(1),), commands=(told,), port=one.port), REGISTERS, now_us)
+    station = make_station((make_point(1),), commands=(told,), port=one.port, timeout_s=timeout_s)
+    return ModbusCommandLink(station, REGISTERS, now_us)
 
 
 def writes(one: Device) -> list[tuple[int, int, int]]:
@@ -70,7 +71,7 @@ async def test_an_order_that_waited_for_its_turn_is_not_sent_over_a_connection_o
 
 async def test_an_order_without_an_answer_is_lost_and_the_next_is_not_sent() -> None:
     async with device(lambda request, reply: reply if request[7] == READ else None) as one:
-        link = command_link(one)
+        link = command_link(one, timeout_s=1.0)
         await link.ready()
         with pytest.raises(AnswerLost, match="no answer within"):
             await link.operate(OPEN, "open")

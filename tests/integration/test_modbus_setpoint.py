@@ -56,7 +56,8 @@ async def bay() -> AsyncIterator[Bay]:
     station = ModbusStation("TN07", {1: image}, now_us)
     port = await station.start("127.0.0.1", 0)
     told = CommandPoint("set", "", CommandKind.SET_POINT, select=True, return_information=make_point(1))
-    link = ModbusCommandLink(make_station((make_point(1),), commands=(told,), port=port), REGISTERS, now_us)
+    place = make_station((make_point(1),), commands=(told,), port=port, timeout_s=30.0)
+    link = ModbusCommandLink(place, REGISTERS, now_us)
     try:
         yield Bay(link, image, orders)
     finally:

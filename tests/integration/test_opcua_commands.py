@@ -2,8 +2,8 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -111,8 +111,18 @@ class Bay:
     def connect(self, nodes: StationNodes = NODES) -> OpcuaCommandLink:
         told = CommandPoint("171.operate", "171", CommandKind.DOUBLE_COMMAND, select=True, return_information=POSITION)
         station = make_station((POSITION,), commands=(told,), protocol=Protocol.OPCUA)
-        endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", self.wire.address[1], path="/TN07", timeout_s=0.5)
+        endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", self.wire.address[1], path="/TN07", timeout_s=30.0)
         return OpcuaCommandLink(replace(station, endpoint=endpoint), nodes, now_us)
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """While the block lasts the link waits for no answer that does not come at once."""
+        patient = self.link._endpoint
+        self.link._endpoint = replace(patient, timeout_s=0.1)
+        try:
+            yield
+        finally:
+            self.link._endpoint = patient
 
 
 @asynccontextmanager
@@ -272,7 +282,7 @@ async def test_an_order_into_silence_is_unknown_and_never_arrives_later() -> Non
     async with bay() as one:
         await one.link.select(BREAKER, "open")
         await one.wire.impair(Impairment.SILENT)
-        with pytest.raises(AnswerLost):
+        with one.impatient(), pytest.raises(AnswerLost):
             await one.link.operate(BREAKER, "open")
         await one.wire.impair(Impairment.NONE)
         await one.link.return_information(BREAKER)

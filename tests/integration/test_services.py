@@ -78,7 +78,7 @@ def kill(config: Config, name: str) -> int:
     return pid
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, "not in time"
@@ -110,16 +110,16 @@ class Client:
         properties.SessionExpiryInterval = 3600
         self._mqtt.connect(endpoints.mqtt_host, endpoints.mqtt_port, clean_start=False, properties=properties)
         self._mqtt.loop_start()
-        assert self._connected.wait(5)
+        assert self._connected.wait(60)
 
     def subscribe(self, topic: str) -> None:
         self._granted.clear()
         self._mqtt.subscribe(topic, qos=1)
-        assert self._granted.wait(5)
+        assert self._granted.wait(60)
 
     def publish(self, topic: str, count: int = 1) -> None:
         for _ in range(count):
-            self._mqtt.publish(topic, b"x", qos=1).wait_for_publish(10)
+            self._mqtt.publish(topic, b"x", qos=1).wait_for_publish(60)
 
     def close(self) -> None:
         self._mqtt.disconnect()
