@@ -29,6 +29,10 @@ from substations.wiretypes import Table
 
 _DEVICE_FAILURE: Final = 4
 """Exception code of a device that understood and did not carry out (Modbus Application Protocol V1.1b3, 7)."""
+_ACKNOWLEDGE: Final = 5
+"""Of one that has begun and takes long."""
+_NOBODY_KNOWS: Final = 11
+"""Of a gateway that passed the request on and heard nothing of the device."""
 
 
 class ModbusCommandLink:
@@ -126,13 +130,18 @@ class ModbusCommandLink:
             else:
                 await self._connection.write(bound.unit, address, words)
         except Refusal as refusal:
-            return await self._refused(bound, refusal.code)
+            return await self._exception(bound, refusal.code)
         except Silence as silence:
             raise self._lost(silence) from None
         return DeviceAnswer()
 
-    async def _refused(self, bound: BoundCommand, code: int) -> DeviceAnswer:
+    async def _exception(self, bound: BoundCommand, code: int) -> DeviceAnswer:
+        """A refusal, but for two codes that are none. Raises AnswerLost."""
         meaning, _ = of_modbus_exception(code)
+        if code == _NOBODY_KNOWS:
+            raise AnswerLost(meaning)
+        if code == _ACKNOWLEDGE:
+            return DeviceAnswer(detail=meaning)
         if code != _DEVICE_FAILURE or bound.result is None:
             return DeviceAnswer(AddCause.NOT_SUPPORTED, meaning)
         try:

@@ -1,11 +1,13 @@
 """Claims about orders over Modbus when the connection does not hold."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from scada.clock import now_us
-from scada.model.commandlink import AnswerLost, NothingSent
+from scada.model.addcause import AddCause
+from scada.model.commandlink import AnswerLost, DeviceAnswer, NothingSent
 from scada.model.station import CommandKind, CommandPoint
 from substations.modbus_commands import ModbusCommandLink
 from substations.registermap import CommandEntry
@@ -95,3 +97,40 @@ async def test_an_order_during_which_the_connection_ends_is_lost_and_never_sent_
         assert (await link.return_information(OPEN))["value"].tolist() == [3.0]
         await link.close()
     assert writes(one) == [(WRITE_ONE, 12, 1)]
+
+
+def excepting(code: int) -> Callable[[bytes, bytes], bytes]:
+    """A device, or a gateway before it, that answers every write with an exception."""
+
+    def answer(request: bytes, reply: bytes) -> bytes:
+        return reply if request[7] == READ else reply[:4] + b"\0\3" + request[6:7] + bytes([WRITE_ONE | 0x80, code])
+
+    return answer
+
+
+async def test_what_a_gateway_says_when_its_device_does_not_answer_is_no_refusal() -> None:
+    """It has passed the order on: whether the device carried it out, nobody knows."""
+    async with device(excepting(11)) as one:
+        link = command_link(one)
+        await link.ready()
+        with pytest.raises(AnswerLost, match="gateway target does not respond"):
+            await link.operate(OPEN, "open")
+        await link.close()
+    assert writes(one) == [(WRITE_ONE, 12, 1)]
+
+
+async def test_a_device_that_has_begun_and_takes_long_has_accepted() -> None:
+    async with device(excepting(5)) as one:
+        link = command_link(one)
+        await link.ready()
+        assert await link.operate(OPEN, "open") == DeviceAnswer(detail="acknowledge, still working")
+        await link.close()
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 6, 10])
+async def test_what_was_not_passed_on_or_not_begun_is_refused(code: int) -> None:
+    async with device(excepting(code)) as one:
+        link = command_link(one)
+        await link.ready()
+        assert (await link.operate(OPEN, "open")).refused is AddCause.NOT_SUPPORTED
+        await link.close()
