@@ -31,7 +31,7 @@ from substations.setpoint import nearness
 
 T = TypeVar("T")
 
-_LINK_LOST: Final = (
+_NOBODY_KNOWS: Final = (
     "BadConnection",
     "BadSecureChannel",
     "BadSession",
@@ -43,8 +43,14 @@ _LINK_LOST: Final = (
     "BadServerHalted",
     "BadTcp",
     "BadNoCommunication",
+    "BadDisconnect",
+    "BadInternalError",
+    "BadUnexpectedError",
+    "BadRequestInterrupted",
+    "BadOperationAbandoned",
 )
-"""Status codes (OPC UA Part 4, 7.39) that say nothing of the order itself: it may have been carried out."""
+"""Status codes (OPC UA Part 4, 7.39) of a lost link, or of a server that failed over the order: they say nothing of the
+order itself, it may have been carried out."""
 _DRIVER_ERRORS: Final = (OSError, UaError, asyncio.TimeoutError)
 _CAUSES: Final = {
     "BadUserAccessDenied": AddCause.NO_ACCESS_AUTHORITY,
@@ -246,7 +252,7 @@ class OpcuaCommandLink:
             async with asyncio.timeout(self._endpoint.timeout_s * 2):
                 return await ask()
         except UaStatusCodeError as error:
-            if not ua.StatusCode(ua.UInt32(error.code)).name.startswith(_LINK_LOST):
+            if not ua.StatusCode(ua.UInt32(error.code)).name.startswith(_NOBODY_KNOWS):
                 raise
             await self.close()
             raise AnswerLost(str(error)) from None

@@ -100,12 +100,15 @@ class Bay:
     now: int = field(default_factory=now_us)
     orders: list[tuple[str, Action]] = field(default_factory=list)
     refuses: AddCause | None = None
+    errs: bool = False
     wire: ImpairedLink = field(init=False)
     link: OpcuaCommandLink = field(init=False)
 
     def carry_out(self, command: str, action: Action, now: int) -> AddCause | None:
         if self.refuses is None:
             self.orders.append((command, action))
+        if self.errs:
+            raise ZeroDivisionError("a bug of the station's")
         return self.refuses
 
     def connect(self, nodes: StationNodes = NODES) -> OpcuaCommandLink:
@@ -276,6 +279,16 @@ async def test_an_order_whose_answer_is_cut_is_unknown_and_not_sent_again(comman
         await one.wire.impair(Impairment.NONE)
         await one.link.return_information(BREAKER)
         assert one.orders == [(command, "open")], "it was carried out; nobody could say so"
+
+
+@BOTH
+async def test_a_server_that_errs_over_an_order_has_not_refused_it(command: str) -> None:
+    async with bay() as one:
+        await one.link.select(command, "open")
+        one.errs = True
+        with pytest.raises(AnswerLost):
+            await one.link.operate(command, "open")
+        assert one.orders == [(command, "open")], "it was carried out before the error"
 
 
 async def test_an_order_into_silence_is_unknown_and_never_arrives_later() -> None:
