@@ -199,8 +199,8 @@ class Conduct:
 
     async def _cancel(self, course: Course) -> None:
         await self.execution.withdraw(course)
-        sentence = f"cancelled by {course.cancelled_by}; nothing was sent"
-        course.refusals = (Refusal(AddCause.ABORTED_BY_CANCEL, sentence),)
+        assert course.cancellation is not None
+        course.refusals, sentence = (course.cancellation,), course.cancellation.sentence
         course.advance(Event.CANCEL, sentence, self._parts.clock())
         self._journal("outcome", outcome_report(course, sentence))
 

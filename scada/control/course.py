@@ -11,6 +11,7 @@ from typing import Any
 from scada.control.lifecycle import OUTCOMES, Event, Outcome, State, following
 from scada.control.message import Message
 from scada.control.readiness import Controllable
+from scada.model.addcause import AddCause
 from scada.model.switching import Consequences, Fact, Operation, Refusal
 
 
@@ -65,6 +66,13 @@ class Course:
     def persons(self) -> tuple[str, ...]:
         """Everybody who stands for it."""
         return (self.requester, self.approver) if self.approver else (self.requester,)
+
+    @property
+    def cancellation(self) -> Refusal | None:
+        """Why it goes no further, once somebody has cancelled it."""
+        if not self.cancelled_by:
+            return None
+        return Refusal(AddCause.ABORTED_BY_CANCEL, f"cancelled by {self.cancelled_by}; nothing was sent")
 
     def advance(self, event: Event, sentence: str, now: int) -> None:
         """Take a step. Raises ImpossibleTransition."""

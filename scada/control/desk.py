@@ -18,7 +18,7 @@ from scada.control.course import Course, refusal_report
 from scada.control.gate import Admitted
 from scada.control.journal import JournalWriter
 from scada.control.jws import NotSigned, read
-from scada.control.lifecycle import Event, Outcome
+from scada.control.lifecycle import Event, Outcome, has_sent
 from scada.control.message import US, Message, NotAMessage, Wish, read_message
 from scada.control.movement import MovementWatch
 from scada.control.parts import DeskParts
@@ -189,8 +189,8 @@ class ControlDesk:
             return self._not_begun(message, Refusal(AddCause.OBJECT_NOT_SELECTED, f"command {message.subject} {why}"))
         station = course.each.station.code
         refusal = self.checks.gate(now).may(person, Right.OPERATE, station, now)
-        if message.do is Wish.EXECUTE and refusal is None:
-            refusal = _execute_refusal(course, person.name)
+        if refusal is None:
+            refusal = _execute_refusal(course, person.name) if message.do is Wish.EXECUTE else _cancel_refusal(course)
         if refusal is not None:
             return self._not_begun(message, refusal)
         self._journal.flush()
@@ -244,6 +244,13 @@ def _execute_refusal(course: Course, person: str) -> Refusal | None:
     if course.waits_for != "execute":
         return Refusal(AddCause.OBJECT_NOT_SELECTED, f"{target} waits for {course.waits_for or 'nothing'}")
     return None
+
+
+def _cancel_refusal(course: Course) -> Refusal | None:
+    if not has_sent(course.state):
+        return None
+    sentence = f"{course.operation} was sent already: it cannot be withdrawn"
+    return Refusal(AddCause.COMMAND_ALREADY_IN_EXECUTION, sentence)
 
 
 def _not_journaled(error: ChainError) -> dict[str, Any]:

@@ -115,17 +115,23 @@ class Execution:
         """Fresh position, checks, select, checks, frame: what stands against it, or () when the frame left."""
         if (refusal := await self._ask_position(course, link)) is not None:
             return (refusal,)
-        if isinstance(decision := self.world.check(course), Blocked):
+        if isinstance(decision := self._judged(course), Blocked):
             return decision.refusals
         if (refusal := await self._select(course)) is not None:
             return (refusal,)
-        if isinstance(decision := self.world.check(course), Blocked):
+        if isinstance(decision := self._judged(course), Blocked):
             return decision.refusals
         if why := self.world.tenure.why_not():
             return (Refusal(AddCause.BLOCKED_BY_HEALTH, why),)
         course.facts = decision.facts
         course.before = self._shown(course.each)[0]
         return await self._operate(course, link)
+
+    def _judged(self, course: Course) -> Decision:
+        """Everything again, as it stands at this moment; a cancel counts until the frame leaves."""
+        if (cancellation := course.cancellation) is not None:
+            return Blocked((cancellation,))
+        return self.world.check(course)
 
     async def _ask_position(self, course: Course, link: CommandLink) -> Refusal | None:
         try:
@@ -258,7 +264,8 @@ class Execution:
     async def _refuse(self, course: Course, refusals: Sequence[Refusal]) -> None:
         await self.withdraw(course)
         course.refusals = tuple(refusals)
-        course.advance(Event.REFUSE, refusals[0].sentence, self.world.clock())
+        event = Event.CANCEL if refusals[0] == course.cancellation else Event.REFUSE
+        course.advance(event, refusals[0].sentence, self.world.clock())
         self._outcome(course, refusals[0].sentence)
 
     def _outcome(self, course: Course, sentence: str) -> None:

@@ -98,6 +98,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "this desk cannot renew its control: {}": "bàn điều khiển này không gia hạn được quyền điều khiển: {0}",
     "nothing was sent: {}": "không gửi gì: {0}",
     "{w} was selected by {w}, not by {w}": "{0} do {1} chọn, không phải {2}",
+    "{} was sent already: it cannot be withdrawn": "{0}: lệnh đã gửi, không thể hủy",
     "{w} waits for {}": "{0} đang chờ {1}",
     "nothing here is called {}": "ở đây không có gì tên là {0}",
     "nothing here is called {}; did you mean {}?": "ở đây không có gì tên là {0}; có phải ý bạn là {1}?",

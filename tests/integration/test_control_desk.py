@@ -241,6 +241,39 @@ async def test_what_changes_while_another_command_has_the_line_is_seen_before_th
     tap.cancel()
 
 
+@pytest.mark.parametrize("moment", ["asked", "selected"])
+async def test_what_is_cancelled_on_its_way_to_the_station_is_not_sent(rig: Rig, hooks: Hooks, moment: str) -> None:
+    """Both persons have signed; a third sees what they do not, while the station is still being asked."""
+    cancelling: list[asyncio.Task[dict[str, Any]]] = []
+
+    async def cancel() -> None:
+        (course,) = rig.desk.courses.values()
+        cancelling.append(asyncio.create_task(rig.about(course.report(), Wish.CANCEL, by="dispatcher-2")))
+        await asyncio.sleep(0)
+
+    setattr(hooks, moment, cancel)
+    report = await rig.operate(FEEDER, Action.OPEN)
+    assert (report["outcome"], report["state"], rig.orders()) == ("refused", "cancelled", 0)
+    assert report["refusals"][0]["sentence"] == "cancelled by dispatcher-2; nothing was sent"
+    assert (await cancelling[0])["state"] == "cancelled"
+    setattr(hooks, moment, _nothing)
+    assert (await rig.operate(FEEDER, Action.OPEN))["outcome"] == "completed", "nothing of it is left at the device"
+
+
+async def test_a_cancel_that_comes_after_the_frame_is_told_at_once_that_it_is_too_late(rig: Rig, hooks: Hooks) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def cancel() -> None:
+        (course,) = rig.desk.courses.values()
+        told.append(await rig.about(course.report(), Wish.CANCEL, by="dispatcher-2"))
+
+    hooks.done = cancel
+    assert (await rig.operate(FEEDER, Action.OPEN))["outcome"] == "completed"
+    assert [each["refusals"][0]["sentence"] for each in told] == [
+        "TN01/471 open was sent already: it cannot be withdrawn"
+    ]
+
+
 async def test_an_alarm_stays_over_restarts_until_somebody_who_may_has_acknowledged_it(rig: Rig) -> None:
     rig.desk.observe(rig.show(POSITION, 2.0))
     rig.desk.observe(rig.show(POSITION, 1.0))
