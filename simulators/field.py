@@ -133,6 +133,8 @@ class Field:
         self._opcua: dict[str, OpcuaStation] = {}
         self._links: list[ImpairedLink] = []
         self._disturbance = Disturbance(plan.scenario, plan.stations, clock())
+        self._moved = False
+        """Something has changed since the last publication."""
         self._wake = asyncio.Event()
         self._publishing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -232,6 +234,7 @@ class Field:
         cause = self.plant.order(command, action, now)
         self.account.orders += 1
         self.account.orders_refused += cause is not None
+        self._moved = True
         _log.info("%s %s %s", command, action, "begun" if cause is None else f"refused: {cause.label}")
         self._wake.set()
         return cause
@@ -241,8 +244,8 @@ class Field:
         while True:
             due = max(due + int(self.plan.period_s * 1e6), self._clock())
             while (now := self._clock()) < due:
-                event = min(each for each in (due, self.plant.next_event, self._disturbance.next_act) if each)
-                await self._wait_until(min(due, event), now)
+                event = min(due, self._next_event or due)
+                await self._wait_until(event, now)
                 if self._wake.is_set() or event <= self._clock() < due:
                     self._wake.clear()
                     await self.show()
@@ -258,19 +261,35 @@ class Field:
     async def show(self) -> None:
         """Move the plant to now; when this returns, every station shows what has become of it."""
         async with self._publishing:
-            for act in self._disturbance.move(self.plant, self._clock()):
-                _log.info("scenario: %s %s %s", act.station, act.does, act.what)
-            for change in self.plant.advance(self._clock()):
-                _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
-                if self._fleet is not None:
-                    self._fleet.feeder_state(change.feeder, change.time, energised=change.energised)
+            now = self._clock()
+            while (due := self._next_event) is not None and due <= now:
+                # Late, a movement may be over before anybody saw that it had begun: stations tell both.
+                if self._moved:
+                    await self._publish()
+                self._move(due)
+            self._move(now)
             await self._publish()
+
+    @property
+    def _next_event(self) -> int | None:
+        """When the plant next does something by itself, or a scenario does something to it (µs UTC)."""
+        return min((each for each in (self.plant.next_event, self._disturbance.next_act) if each), default=None)
+
+    def _move(self, now: int) -> None:
+        for act in self._disturbance.move(self.plant, now):
+            _log.info("scenario: %s %s %s", act.station, act.does, act.what)
+        for change in self.plant.advance(now):
+            _log.info("feeder %s %s", change.feeder, "energised again" if change.energised else "dead")
+            if self._fleet is not None:
+                self._fleet.feeder_state(change.feeder, change.time, energised=change.energised)
+        self._moved = True
 
     async def _publish(self) -> None:
         """Show every station's values of one moment; in between stations answer: in the field none waits for another.
 
         Whoever calls holds ``_publishing``, so that nothing older is shown after something newer.
         """
+        self._moved = False
         now = self._clock()
         for code, images in self._images.items():
             for shown in self._disturbance.frames(code, self.plant.values(code), now):
