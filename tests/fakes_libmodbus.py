@@ -5,7 +5,7 @@ import ctypes
 import socket
 import threading
 from collections.abc import Sequence
-from ctypes import POINTER, c_char_p, c_int, c_uint8, c_uint16, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_uint8, c_uint16, c_uint32, c_void_p
 
 _LIBRARY = "libmodbus.so.5"
 _MOST_FRAME = 260
@@ -22,6 +22,7 @@ def library() -> ctypes.CDLL:
     for name in ("modbus_connect", "modbus_close", "modbus_free"):
         getattr(found, name).argtypes = [c_void_p]
     found.modbus_set_slave.argtypes = [c_void_p, c_int]
+    found.modbus_set_response_timeout.argtypes = [c_void_p, c_uint32, c_uint32]
     found.modbus_set_socket.argtypes = [c_void_p, c_int]
     found.modbus_receive.argtypes = [c_void_p, POINTER(c_uint8)]
     found.modbus_reply.argtypes = [c_void_p, POINTER(c_uint8), c_int, c_void_p]
@@ -62,6 +63,8 @@ class LibmodbusClient:
         self._library = library()
         self._context = self._library.modbus_new_tcp(b"127.0.0.1", port)
         self._library.modbus_set_slave(self._context, unit)
+        # Half a second is the library's own: too short for a machine with too much to do.
+        self._library.modbus_set_response_timeout(self._context, 30, 0)
         if self._library.modbus_connect(self._context) != 0:
             raise ConnectionError(self._why())
 

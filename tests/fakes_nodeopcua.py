@@ -58,7 +58,7 @@ async def judge(program: str) -> AsyncIterator[Judge]:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(30.0):
                 await process.wait()
         except TimeoutError:
             process.kill()

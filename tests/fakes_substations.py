@@ -30,7 +30,7 @@ def make_station(
     port: int = 0,
     base: int = 0,
     protocol: Protocol = Protocol.MODBUS,
-    timeout_s: float = 0.3,
+    timeout_s: float = 30.0,
 ) -> Station:
     """TN07 with one bay 171 of type feeder_22 that holds ``points``."""
     bay = Bay("171", 1, "feeder_22", map_name, base, 22.0, points, commands)

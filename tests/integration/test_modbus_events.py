@@ -61,7 +61,7 @@ class Terminal:
         self.refresh()
 
     def link(self, port: int, now: int = START + 3_600_000_000) -> ModbusLink:
-        endpoint = Endpoint(Protocol.MODBUS, "127.0.0.1", port, unit_id=self.unit, timeout_s=1.0)
+        endpoint = Endpoint(Protocol.MODBUS, "127.0.0.1", port, unit_id=self.unit, timeout_s=30.0)
         return ModbusLink(endpoint, self.registers, lambda: now)
 
 

@@ -139,7 +139,7 @@ async def test_an_answer_of_another_unit_is_no_answer() -> None:
         return reply[:6] + bytes([12]) + reply[7:] if request[6] == 11 else reply
 
     async with device(crossed) as one:
-        link = ModbusLink(make_station((), port=one.port).endpoint, REGISTERS, now_us)
+        link = ModbusLink(make_station((), port=one.port, timeout_s=1.0).endpoint, REGISTERS, now_us)
         await link.open()
         answer = await link.scan(1.0, Cause.SPONTANEOUS)
         await link.close()

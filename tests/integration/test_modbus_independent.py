@@ -35,7 +35,7 @@ async def scan(
     port: int, points: list[BoundPoint], times: int = 1
 ) -> list[tuple[dict[int, float], dict[str, Quality]]]:
     link = ModbusLink(
-        Endpoint(Protocol.MODBUS, "127.0.0.1", port, unit_id=UNIT, timeout_s=2.0),
+        Endpoint(Protocol.MODBUS, "127.0.0.1", port, unit_id=UNIT, timeout_s=30.0),
         StationRegisters("TN07", tuple(points), ()),
         lambda: NOW,
     )

@@ -103,12 +103,12 @@ async def device(before: int = 0) -> AsyncIterator[Device]:
         await one.stop()
 
 
-def make_link(port: int, *nodes: BoundNode) -> OpcuaLink:
-    endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", port, timeout_s=1.0)
+def make_link(port: int, *nodes: BoundNode, timeout_s: float = 30.0) -> OpcuaLink:
+    endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", port, timeout_s=timeout_s)
     return OpcuaLink(endpoint, StationNodes("TN07", nodes or NODES, ()), lambda: NOW)
 
 
-async def collect(link: OpcuaLink, rows: int, within_s: float = 5.0) -> SampleArray:
+async def collect(link: OpcuaLink, rows: int, within_s: float = 60.0) -> SampleArray:
     """The next ``rows`` samples that the subscription brings."""
     batches: list[SampleArray] = []
     async with asyncio.timeout(within_s):
@@ -197,14 +197,14 @@ async def test_who_accepts_and_stays_silent_is_a_broken_link() -> None:
 
     server = await asyncio.start_server(ignore, "127.0.0.1", 0)
     async with server:
-        link = make_link(server.sockets[0].getsockname()[1])
+        link = make_link(server.sockets[0].getsockname()[1], timeout_s=1.0)
         with pytest.raises(LinkError, match="cannot connect"):
             await link.open()
         await link.close()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
 
 
-async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 -- the condition is another task's figure
             await asyncio.sleep(0.02)

@@ -78,7 +78,7 @@ class Bay:
         return batch
 
     async def until_events(self, count: int) -> None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(60.0):
             while len(self.events) < count:
                 await self.scan()
                 await asyncio.sleep(0.02)
@@ -92,7 +92,7 @@ class Bay:
     async def lose(self) -> None:
         await self.wire.impair(Impairment.REFUSE)
         with pytest.raises(LinkError):
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(60.0):
                 while True:
                     await self.scan()
                     await asyncio.sleep(0.02)
@@ -110,7 +110,9 @@ async def bay() -> AsyncIterator[Bay]:
     port = await station.start("127.0.0.1", 0, "/TN07")
     wire = ImpairedLink("TN07", "127.0.0.1", 0, ("127.0.0.1", port))
     await wire.start()
-    link = OpcuaLink(Endpoint(Protocol.OPCUA, "127.0.0.1", wire.address[1], path="/TN07", timeout_s=1.0), NODES, now_us)
+    link = OpcuaLink(
+        Endpoint(Protocol.OPCUA, "127.0.0.1", wire.address[1], path="/TN07", timeout_s=30.0), NODES, now_us
+    )
     one = Bay(station, wire, link)
     try:
         await one.show()

@@ -93,8 +93,8 @@ async def device(certificates: Path | None = None) -> AsyncIterator[Device]:
         await one.server.stop()
 
 
-def make_link(port: int, *, certificates: Path | None = None) -> OpcuaLink:
-    endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", port, timeout_s=1.0)
+def make_link(port: int, *, certificates: Path | None = None, timeout_s: float = 30.0) -> OpcuaLink:
+    endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", port, timeout_s=timeout_s)
     if certificates is not None:
         endpoint = replace(endpoint, security="Basic256Sha256", certificates=str(certificates))
     return OpcuaLink(endpoint, StationNodes("TN07", NODES, ()), now_us)
@@ -103,7 +103,7 @@ def make_link(port: int, *, certificates: Path | None = None) -> OpcuaLink:
 async def collected(link: OpcuaLink, count: int) -> SampleArray:
     """The next changes until there are ``count``."""
     batches: list[SampleArray] = []
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         while sum(map(len, batches)) < count:
             batches.append((await link.scan(0.05, Cause.SPONTANEOUS)).batch)
             await asyncio.sleep(0.02)
@@ -141,22 +141,23 @@ async def test_signed_and_encrypted_values_arrive_and_every_other_certificate_is
         seen = await gathered(link, 3)
         await link.close()
         assert sorted(shown(answer.batch)) == [(1, 0.0), (2, 0.0)]
-        assert seen[-1] == (1, 7.5)
+        # In one publication the changes of one variable stand together, whatever happened to the other in between.
+        assert sorted(seen) == [(1, 0.0), (1, 7.5), (2, 0.0)]
 
         with pytest.raises(LinkError, match="cannot connect"):
-            await make_link(one.port).open()
+            await make_link(one.port, timeout_s=1.0).open()
 
         stranger = tmp_path / "stranger"
         make_application(stranger, "control_centre", APPLICATION_URI, now_us())
         (stranger / "trusted").mkdir()
         (stranger / "trusted" / "TN07.der").write_bytes((ours / "trusted" / "TN07.der").read_bytes())
         with pytest.raises(LinkError, match="cannot connect"):
-            await make_link(one.port, certificates=stranger).open()
+            await make_link(one.port, certificates=stranger, timeout_s=1.0).open()
 
         make_application(tmp_path / "impostor", "TN07", "urn:test:TN07", now_us())
         (ours / "trusted" / "TN07.der").write_bytes((tmp_path / "impostor" / "TN07.der").read_bytes())
         with pytest.raises(LinkError, match="cannot connect"):
-            await make_link(one.port, certificates=ours).open()
+            await make_link(one.port, certificates=ours, timeout_s=1.0).open()
 
 
 async def test_a_missing_certificate_and_an_unknown_policy_are_sentences(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ async def test_changes_during_an_outage_are_taken_over_with_the_subscription(cap
             for step in range(10):
                 await one.show(1 + step % 2, 100.0 + step)
             with pytest.raises(LinkError):
-                async with asyncio.timeout(5.0):
+                async with asyncio.timeout(60.0):
                     while True:
                         await link.scan(0.05, Cause.SPONTANEOUS)
                         await asyncio.sleep(0.02)
@@ -215,7 +216,7 @@ async def test_a_server_that_forgot_the_subscription_gets_a_new_one() -> None:
             await gathered(link, 2)
             await relay.impair(Impairment.REFUSE)
             with pytest.raises(LinkError):
-                async with asyncio.timeout(5.0):
+                async with asyncio.timeout(60.0):
                     while True:
                         await link.scan(0.05, Cause.SPONTANEOUS)
                         await asyncio.sleep(0.02)

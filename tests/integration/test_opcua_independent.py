@@ -191,7 +191,7 @@ def as_number(shown: dict[str, Any]) -> float:
 async def told(client: Judge, *, changes: int = 0, events: int = 0) -> tuple[list[Any], list[Any]]:
     """What the subscription has brought since the last time, once it is so many."""
     seen: tuple[list[Any], list[Any]] = ([], [])
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while len(seen[0]) < changes or len(seen[1]) < events:
             found = await client.ask("told")
             seen[0].extend(found["changes"])
@@ -207,7 +207,7 @@ async def test_a_server_of_node_opcua_is_scanned_and_operated_by_our_links(
     folder = certificates(tmp_path)
     async with judge("server.js") as server:
         await start(server, folder)
-        endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", await port_of(server), timeout_s=5.0)
+        endpoint = Endpoint(Protocol.OPCUA, "127.0.0.1", await port_of(server), timeout_s=30.0)
         with pytest.raises(LinkError):
             await OpcuaLink(endpoint, NODES, now_us).open()
         endpoint = replace(endpoint, security="Basic256Sha256", certificates=str(folder))
@@ -326,7 +326,7 @@ async def outlives_its_session(server: Judge, link: OpcuaLink) -> None:
         await server.ask("set", node="s=int16", type="Int16", value=-step, time=MOMENT_MS + step)
     await link.open()
     seen: list[tuple[float, int]] = []
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while len(seen) < 3:
             batch = (await link.scan(0.05, Cause.SPONTANEOUS)).batch
             mine = batch[batch["point"] == VALUES[3].point.id]
@@ -341,7 +341,7 @@ async def outlives_its_session(server: Judge, link: OpcuaLink) -> None:
 async def collected(link: OpcuaLink, rows: int) -> SampleArray:
     """Exactly the next ``rows`` samples of the subscriptions."""
     batches: list[SampleArray] = []
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while sum(map(len, batches)) < rows:
             batches.append((await link.scan(0.05, Cause.SPONTANEOUS)).batch)
             await asyncio.sleep(0.02)
