@@ -170,7 +170,7 @@ class DeskRoom:
                 take=take_samples,
                 interlocking=interlocking,
                 what_if=self._ask_what_if,
-                credentials=CredentialFiles(folder / "authority.toml", trust_of(config)),
+                credentials=CredentialFiles(folder / "authority.toml", trust_of(config), config.time_zone),
                 policy=policy_of(config),
                 tenure=tenure,
                 journal=self._journal,

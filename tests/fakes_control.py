@@ -275,7 +275,7 @@ class Rig:
             take=lambda rows: self.desk.observe(self.image.apply(rows)),
             interlocking=interlocking(),
             what_if=ask,
-            credentials=CredentialFiles(self.folder / "authority.toml", self.folder / "pki"),
+            credentials=CredentialFiles(self.folder / "authority.toml", self.folder / "pki", "Asia/Ho_Chi_Minh"),
             policy=self.policy,
             tenure=self.tenure,
             journal=journal,

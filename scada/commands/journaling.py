@@ -84,7 +84,7 @@ def set_aside(
         if not yes and not typer.confirm(say("Set it aside?", config.language)):
             raise typer.Exit(FAILED)
         document = sign(Decision("set aside", pieces(left), common_name(by), reason, now_us()).payload, by)
-        credentials = CredentialFiles(folder / "authority.toml", trust_of(config))
+        credentials = CredentialFiles(folder / "authority.toml", trust_of(config), config.time_zone)
         decision = decided(document, left, Gate(*credentials(now_us()), {}), now_us())
         carried = _left_out(folder, decision, document)
     for alarm in carried.alarms.values():

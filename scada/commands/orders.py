@@ -283,4 +283,4 @@ def _opened(installation: Installation, number: str) -> OrderRecord:
 
 
 def _credentials(config: Config, now: int) -> Credentials:
-    return Credentials(*CredentialFiles(folder_of(config) / "authority.toml", trust_of(config))(now))
+    return Credentials(*CredentialFiles(folder_of(config) / "authority.toml", trust_of(config), config.time_zone)(now))

@@ -1,4 +1,4 @@
-"""The authority table: which certificate is which person, in which role, for which stations, from when to when.
+"""The authority table: which certificate is which person, in which role, for which stations, from which day to which.
 
 Knows roles (IEC 62351-8, 4.4) and what each may do. Does not know certificates beyond their fingerprint, nor what is
 asked. The table is a file with a version; whoever changes it counts up, and the journal says from when which held.
@@ -7,11 +7,12 @@ asked. The table is a file with a version; whoever changes it counts up, and the
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from scada.clock import local
 from scada.model.errors import Fault
 from scada.tables import Faults, bounded, load_table
 
@@ -58,12 +59,16 @@ RIGHTS: Final[Mapping[Right, frozenset[Role]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role in an area. ``areas`` are station codes, or ``*``; ``since`` and ``until`` are days, both included."""
+    """A role in an area. ``areas`` are station codes, or ``*``; ``since`` and ``until`` local days, both included."""
 
     role: Role
     areas: tuple[str, ...]
     since: str = ANY_TIME[0]
     until: str = ANY_TIME[1]
+
+    def holds_on(self, day: date) -> bool:
+        """Whether it holds on a local day."""
+        return date.fromisoformat(self.since) <= day <= date.fromisoformat(self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,12 @@ class AuthorityFile:
 
 @dataclass(frozen=True, slots=True)
 class AuthorityTable:
-    """Who may do what. ``digest`` is the SHA-256 of the file it was read from."""
+    """Who may do what. ``digest`` is the SHA-256 of the file it was read from, ``zone`` where its days are days."""
 
     version: int
     persons: Mapping[str, Person]
     digest: str = ""
+    zone: str = "UTC"
 
     def person(self, certificate: str) -> Person | None:
         """Whom a certificate (fingerprint) belongs to."""
@@ -106,7 +112,8 @@ class AuthorityTable:
         if not there:
             areas = ", ".join(dict.fromkeys(area for grant in suited for area in grant.areas))
             return f"{person.name} may {right} in {areas or 'no area'}, not in {station}"
-        if not any(_begin(grant.since) <= now < _begin(grant.until) + 86_400_000_000 for grant in there):
+        today = local(now, self.zone).date()
+        if not any(grant.holds_on(today) for grant in there):
             return f"{person.name} may {right} in {station} {_periods(there)}, not now"
         return ""
 
@@ -114,8 +121,8 @@ class AuthorityTable:
 NOBODY: Final = AuthorityTable(0, {})
 
 
-def load_authority(path: Path, found: list[Fault]) -> AuthorityTable | None:
-    """The table in ``path``, or None with every fault in ``found``."""
+def load_authority(path: Path, found: list[Fault], zone: str) -> AuthorityTable | None:
+    """The table in ``path``, whose days are those of ``zone``, or None with every fault in ``found``."""
     before = len(found)
     table = load_table(AuthorityFile, path, found)
     if table is None:
@@ -136,7 +143,7 @@ def load_authority(path: Path, found: list[Fault]) -> AuthorityTable | None:
         names.add(person.name)
         persons[person.certificate] = person
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return AuthorityTable(table.version, persons, digest) if len(found) == before else None
+    return AuthorityTable(table.version, persons, digest, zone) if len(found) == before else None
 
 
 def _check_period(grant: Grant, faults: Faults, key: str) -> None:
@@ -146,13 +153,8 @@ def _check_period(grant: Grant, faults: Faults, key: str) -> None:
         except ValueError:
             faults.add(f"{key}.{word}", f"{text!r} is no day; write 2026-01-31")
             return
-    if grant.since > grant.until:
+    if date.fromisoformat(grant.since) > date.fromisoformat(grant.until):
         faults.add(f"{key}.until", f"{grant.until} is before {grant.since}")
-
-
-def _begin(day: str) -> int:
-    begun = datetime.combine(date.fromisoformat(day), time(), UTC)
-    return (begun - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _periods(grants: list[Grant]) -> str:

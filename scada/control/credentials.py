@@ -22,9 +22,11 @@ LOOK_AGAIN_US: Final = 200_000
 
 
 class CredentialFiles:
-    """``authority``: the table. ``trust``: a folder with ``root.cer``, other ``*.cer`` and ``crl/*.crl``."""
+    """``authority``: the table, whose days are those of ``zone``. ``trust``: a folder with ``root.cer``, others
+    ``*.cer`` and ``crl/*.crl``."""
 
-    def __init__(self, authority: Path, trust: Path) -> None:
+    def __init__(self, authority: Path, trust: Path, zone: str) -> None:
+        self._zone = zone
         self._authority = authority
         self._folder = trust
         self._stamps: tuple[tuple[str, int, int], ...] | None = None
@@ -62,7 +64,7 @@ class CredentialFiles:
             log.warning("Nobody may operate: there is no authority table %s", self._authority)
             return NOBODY
         found: list[Fault] = []
-        table = load_authority(self._authority, found)
+        table = load_authority(self._authority, found, self._zone)
         for fault in found:
             log.error("Nobody may operate: %s", fault)
         if table is None:

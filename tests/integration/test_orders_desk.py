@@ -91,7 +91,9 @@ async def doors(rig: Rig, var: Path) -> AsyncIterator[None]:
 
 
 def credentials(rig: Rig) -> Credentials:
-    return Credentials(*CredentialFiles(rig.folder / "authority.toml", rig.folder / "pki")(rig.clock()))
+    return Credentials(
+        *CredentialFiles(rig.folder / "authority.toml", rig.folder / "pki", "Asia/Ho_Chi_Minh")(rig.clock())
+    )
 
 
 def approved(rig: Rig, folder: Path, text: str) -> OrderRecord:

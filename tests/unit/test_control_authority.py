@@ -13,8 +13,9 @@ from scada.model.errors import Fault
 from scada.model.switching import Action, Operation
 
 DAY_US = 86_400_000_000
-NOW = 20_000 * DAY_US
-"""2024-10-04."""
+ZONE = "Asia/Ho_Chi_Minh"
+NOW = 20_000 * DAY_US - 7 * 3_600_000_000
+"""2024-10-04 begins, in Viet Nam."""
 PRINT = "ab" * 32
 TABLE = f"""
 version = 3
@@ -32,7 +33,7 @@ def load(tmp_path: Path, text: str) -> tuple[AuthorityTable | None, list[str]]:
     path = tmp_path / "authority.toml"
     path.write_text(text, encoding="utf-8")
     found: list[Fault] = []
-    return load_authority(path, found), [str(fault) for fault in found]
+    return load_authority(path, found, ZONE), [str(fault) for fault in found]
 
 
 def test_a_right_holds_in_its_area_on_its_days_only(tmp_path: Path) -> None:
@@ -55,6 +56,7 @@ def test_a_right_holds_in_its_area_on_its_days_only(tmp_path: Path) -> None:
         (PRINT, "AB" * 32, "64 lower-case hexadecimal digits"),
         ("2024-10-04", "4.10.2024", "is no day"),
         ('until = "2024-10-04"', 'until = "2024-10-03"', "is before"),
+        ('until = "2024-10-04"', 'until = "20241003"', "is before"),
         ("OPERATOR", "OPERATER", "did you mean 'OPERATOR'"),
         ('name = "d"', 'nmae = "d"', "did you mean 'name'"),
     ],

@@ -302,7 +302,7 @@ def _no_room(_: HashChain) -> None:
 
 
 def gate(people: Any) -> Gate:
-    files = CredentialFiles(people[1] / "authority.toml", people[1] / "pki")
+    files = CredentialFiles(people[1] / "authority.toml", people[1] / "pki", "Asia/Ho_Chi_Minh")
     return Gate(*files(now_us()), {})
 
 
