@@ -18,6 +18,7 @@ from meters.connection import Broker
 from meters.headend import HeadEnd
 from scada.clock import now_us
 from scada.config import Config, HeadEndConfig, HttpConfig
+from scada.garbage import leave_out_what_stands, rarely_looked_for
 from scada.hmi.door import StateDoor, write_last_state
 from scada.metertalk import MeterTalk
 from scada.schema import bring_up_to_date
@@ -34,7 +35,9 @@ async def collect(config: Config, endpoints: Endpoints, stop: asyncio.Event) -> 
     credential = endpoints.mqtt_credentials[Role.HEADEND]
     broker = Broker(endpoints.mqtt_host, endpoints.mqtt_port, credential.username, credential.password)
     settings = config.head_end
+    leave_out_what_stands()
     with ExitStack() as stack:
+        stack.enter_context(rarely_looked_for())
         router = Router()
         stores = [stack.enter_context(_store(endpoints, settings, router)) for _ in range(settings.writers)]
         head_end = HeadEnd(settings, broker, stores, now_us, ZoneInfo(config.time_zone))

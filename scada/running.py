@@ -7,7 +7,6 @@ database answers.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import time
@@ -30,6 +29,7 @@ from scada.control.tenure import Tenure
 from scada.controlling import ControlLost, DeskRoom, take_control
 from scada.files import Installation
 from scada.following import Following
+from scada.garbage import leave_out_what_stands
 from scada.hashchain import ChainError
 from scada.hmi.control_door import control_routes
 from scada.hmi.door import Answer, StateDoor, write_last_state
@@ -258,7 +258,8 @@ async def _run_in_control(
             room.overrides.restore()
             sink.start()
             events.start()
-            leave_out_of_collections()
+            # Points, maps and the network: no collection walks through them while an order waits.
+            leave_out_what_stands()
             try:
                 await _scan_until(stop, room, endpoints.postgres_dsn, customers)
             finally:
@@ -271,12 +272,6 @@ async def _run_in_control(
         raise NothingOperated(room.no_desk)
     if tenure.lost and not stop.is_set():
         raise ControlLost("another process has taken control; start this one again with --standby")
-
-
-def leave_out_of_collections() -> None:
-    """Points, maps and the network live as long as the process: no collection walks them while an order waits."""
-    gc.collect()
-    gc.freeze()
 
 
 def _answers(room: ControlRoom) -> dict[str, Answer]:

@@ -4,7 +4,6 @@ Knows who is told what, and the clock. Does not know protocols, physics or the c
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from scada.clock import now_us
+from scada.garbage import leave_out_what_stands
 from scada.model.addcause import AddCause
 from scada.model.errors import Fault
 from scada.model.ports import Clock
@@ -175,9 +175,8 @@ class Field:
             await self._publish()
         if self._fleet is not None:
             self._fleet.start()
-        # The thousands of nodes and points live as long as the process: no collection needs to walk them again.
-        gc.collect()
-        gc.freeze()
+        # Nodes and points by the thousand.
+        leave_out_what_stands()
         self._tasks = [asyncio.create_task(self._keep_publishing(), name="plant")]
         self._tasks += [asyncio.create_task(self._impair(link), name=f"{link.station} link") for link in self._links]
         if self.plan.stimuli is not None:

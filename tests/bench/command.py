@@ -37,6 +37,7 @@ from scada.control.proof import verify_journal
 from scada.control.whatif import LoadFlowWhatIf
 from scada.controlling import DeskRoom, take_control
 from scada.files import Installation
+from scada.garbage import leave_out_what_stands
 from scada.hashchain import GENESIS, Entry, body_hash, entry_hash, line
 from scada.image import ProcessImage
 from scada.model.cause import Cause
@@ -45,7 +46,6 @@ from scada.model.point import PointKind
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.switching import Action
-from scada.running import leave_out_of_collections
 from scada.stationfile import load_province
 from substations.adapters import station_scans
 from substations.scan import scan_stations
@@ -171,7 +171,7 @@ async def _room(folder: Path, field: RunningField) -> AsyncIterator[Bench]:
         task = asyncio.create_task(scan_stations(scans), name="scan")
         try:
             await _until_up(bench)
-            leave_out_of_collections()
+            leave_out_what_stands()
             yield bench
         finally:
             task.cancel()
