@@ -16,6 +16,7 @@ from scada.control.authority import Right
 from scada.control.checks import Checks
 from scada.control.gate import Admitted
 from scada.control.journal import JournalWriter
+from scada.control.recovery import drop_oldest
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.event import EventKind, EventRecord
@@ -23,8 +24,6 @@ from scada.model.ports import Clock
 from scada.model.switching import Refusal
 
 KEPT_EVENTS: Final = 500
-MOST_UNACKNOWLEDGED: Final = 1000
-"""More than anybody reads; the oldest go, and the log says so."""
 
 
 class Priority(StrEnum):
@@ -62,8 +61,7 @@ class DeskAlarms:
         event = EventRecord(self._journal.number(), self._clock(), kind, subject, sentence)
         self.events.append(event)
         self.unacknowledged[event.id] = event
-        if len(self.unacknowledged) > MOST_UNACKNOWLEDGED:
-            oldest = self.unacknowledged.pop(next(iter(self.unacknowledged)))
+        if (oldest := drop_oldest(self.unacknowledged)) is not None:
             log.error("Alarm dropped, too many are not acknowledged: %s", oldest.sentence)
         log.warning("Alarm: %s: %s", kind, sentence)
         try:

@@ -19,6 +19,8 @@ LONGEST_LIFE_US: Final = 600 * US
 """No message may hold longer than ten minutes; ids are remembered for as long as a message could still be fresh."""
 CLOCK_TOLERANCE_US: Final = 2 * US
 """How far the signer's clock may run ahead of ours. A clock that is behind only makes messages older than they are."""
+FORGOTTEN_AFTER_US: Final = 60 * US
+"""How long past its message's time an id is remembered: set back a little, our clock makes the message fresh again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate knows at one moment. ``seen`` maps message id to when it may be forgotten."""
+    """What the gate knows at one moment. ``seen`` maps message id to when the message expires."""
 
     trust: Trust | None
     table: AuthorityTable
@@ -83,7 +85,7 @@ class Gate:
     def remember(self, message: Message, now: int) -> None:
         """Mark as seen; ids whose message could not be fresh any more are forgotten."""
         if len(self.seen) > 10_000:
-            for old in [each for each, until in self.seen.items() if until < now]:
+            for old in [each for each, until in self.seen.items() if is_forgotten(until, now)]:
                 del self.seen[old]
         self.seen[message.id] = message.expires
 
@@ -91,6 +93,11 @@ class Gate:
         if message.id not in self.seen:
             return None
         return Refusal(AddCause.COMMAND_ALREADY_IN_EXECUTION, f"message {message.id} was received before")
+
+
+def is_forgotten(expires: int, now: int) -> bool:
+    """Whether an id need not be remembered any more."""
+    return expires + FORGOTTEN_AFTER_US <= now
 
 
 def freshness(message: Message, now: int) -> Refusal | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scada.control.aside import Decision, NotSetAside, SetAside, is_being_written, keep, pieces, rest, take_out
+from scada.control.gate import is_forgotten
 from scada.control.journal import TENURE, Journal, body_of, entry_in, journal_key
 from scada.control.message import TagKind, uuid7
 from scada.control.proof import Segment, SegmentBroken, set_aside_words
@@ -27,6 +28,8 @@ RELEASED: Final = "released"
 """The last entry of a desk that ended by itself."""
 PROTECTING: Final = frozenset({"received", "execute", "tag", "alarm"})
 """Entries that only add to what stands against an order. A tag or an alarm that was taken off comes back."""
+MOST_UNACKNOWLEDGED: Final = 1000
+"""Alarms on the list; more than anybody reads. The oldest go."""
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +170,7 @@ def tenure_body(carried: Carried, now: int) -> dict[str, Any]:
     return {
         "previous": dict(carried.end),
         "tags": [tag_report(tag) for tag in carried.tags.values()],
-        "seen": {each: until for each, until in carried.seen.items() if until > now},
+        "seen": {each: until for each, until in carried.seen.items() if not is_forgotten(until, now)},
         "open": [asdict(each) for each in carried.open.values()],
         "alarms": [asdict(each) for each in carried.alarms.values()],
         "authority": carried.authority,
@@ -184,6 +187,11 @@ def tag_report(tag: Tag) -> dict[str, Any]:
         "text": tag.text,
         "since": tag.since,
     }
+
+
+def drop_oldest(alarms: dict[str, EventRecord]) -> EventRecord | None:
+    """The alarm that goes because there are too many, or None."""
+    return alarms.pop(next(iter(alarms))) if len(alarms) > MOST_UNACKNOWLEDGED else None
 
 
 def _tag(body: Mapping[str, Any]) -> Tag:
@@ -219,6 +227,7 @@ def _apply(carried: Carried, entry: Entry, body: Mapping[str, Any]) -> None:
         carried.tags.pop(body["id"], None)
     elif kind == "alarm" and "id" in body:
         carried.alarms[body["id"]] = _event(entry.time, body["event"], body)
+        drop_oldest(carried.alarms)
     elif kind == "acknowledged":
         carried.alarms.pop(body["id"], None)
     elif kind == RELEASED:

@@ -11,11 +11,11 @@ import pytest
 from scada.clock import now_us
 from scada.control.aside import Decision, NotSetAside, decided, is_being_written, pieces
 from scada.control.credentials import CredentialFiles
-from scada.control.gate import Gate
+from scada.control.gate import FORGOTTEN_AFTER_US, Gate
 from scada.control.journal import TENURE, Journal, journal_key, public_key, whole_entries
 from scada.control.jws import countersign, sign
 from scada.control.proof import JournalVerdict, verify_journal
-from scada.control.recovery import Carried, JournalBroken, begin, carried_over
+from scada.control.recovery import MOST_UNACKNOWLEDGED, Carried, JournalBroken, begin, carried_over
 from scada.control.tenure import last_token, segments, take
 from scada.hashchain import ChainError, HashChain
 from scada.model.event import EventKind
@@ -98,6 +98,35 @@ def test_power_lost_at_any_byte_of_the_last_entry_stops_no_desk_and_nothing_ackn
         assert (verdict.broken, len(verdict.set_aside)) == ("", bool(torn))
         assert (folder / "journal" / path.name).read_bytes() == whole[:start]
         shutil.rmtree(folder)
+
+
+def test_numbers_of_messages_are_kept_past_their_time_as_a_clock_may_be_set_back(tmp_path: Path) -> None:
+    """The desk goes on with a clock a little behind: what had just expired is fresh again, and must not be new."""
+    written(tmp_path, "outcome")
+    for later_us, kept in ((61_000_000, {"c1", "c2"}), (60_000_000 + FORGOTTEN_AFTER_US, set())):
+        tenure = take(tmp_path, lambda: 0.0)
+        assert tenure is not None
+        journal, _ = begin(tmp_path, tenure, NOW + later_us)
+        journal._chain.close()
+        assert set(carried_over(tmp_path, tenure.token + 1)[0].seen) == kept
+
+
+def test_alarms_nobody_acknowledges_do_not_grow_from_desk_to_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desk drops the oldest of more than anybody reads; the one after it must not bring them back."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    journal, _ = begun(tmp_path)
+    for number in range(MOST_UNACKNOWLEDGED + 5):
+        journal.add("alarm", {"id": f"a{number}", "event": "outcome unknown", "subject": "x", "sentence": "y"}, NOW)
+    journal.close(NOW)
+    for _ in range(2):
+        alarms = list(taken_over(tmp_path).alarms)
+        assert (len(alarms), alarms[0], alarms[-1]) == (
+            MOST_UNACKNOWLEDGED,
+            "a5",
+            f"a{MOST_UNACKNOWLEDGED + 4}",
+        )
 
 
 def test_what_was_set_aside_is_told_once_and_until_somebody_has_seen_it(tmp_path: Path) -> None:
