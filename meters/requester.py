@@ -96,7 +96,7 @@ class Requester:
         properties.MessageExpiryInterval = max((bundle.expires_at - now) // 1_000_000, 1)
         topic = talk_topic(first.unit, concentrator, serial, Subject.REQUEST)
         payload = encode_request(bundle.kind, tuple(each.asked for each in bundle.requests))
-        # a message paho could not hand over is dropped with the connection: the answer is then awaited in vain
+        # a message that has not left is dropped with its connection: the answer is then awaited in vain
         self._client.publish(topic, payload, qos=1, properties=properties)
 
     def _make_client(self, client_id: str) -> Client:
@@ -118,6 +118,8 @@ class Requester:
         if reason.is_failure:
             _log.error("Requests: the broker refuses: %s", reason)
             return
+        # what was handed over just after the loss would else leave now, however late it is
+        client.drop_out_messages()
         client.subscribe(ANSWERS, qos=1)
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: Sequence[ReasonCode], _more: Any) -> None:

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -198,7 +198,7 @@ class Mosquitto:
         self._process = subprocess.Popen(
             [program, "-c", str(self._settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -216,6 +216,14 @@ class Mosquitto:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
+
+
+def until(condition: Callable[[], bool], what: str, *, timeout: float = 60) -> None:
+    """Look again and again; a deadline that is never reached costs nothing."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.01)
 
 
 def _free_port() -> int:

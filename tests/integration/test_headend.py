@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.fakes_meters import (
     batch_message,
     meters,
     profile_message,
+    until,
 )
 
 pytestmark = pytest.mark.integration
@@ -62,7 +63,7 @@ class Publisher:
         self._client.connect("127.0.0.1", broker.port, clean_start=False, properties=properties)
         self._client.loop_start()
 
-    def publish(self, messages: Sequence[Message], *, timeout: float = 20) -> None:
+    def publish(self, messages: Sequence[Message], *, timeout: float = 60) -> None:
         """Publish and wait until the broker has acknowledged all."""
         sent = [self._client.publish(message.topic, message.payload, qos=1) for message in messages]
         deadline = time.monotonic() + timeout
@@ -82,11 +83,10 @@ def publisher(mosquitto: Mosquitto) -> Iterator[Publisher]:
     each.close()
 
 
-def until(condition: Callable[[], bool], what: str, *, timeout: float = 20) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.01)
+def publish_until(enough: threading.Event, publisher: Publisher, messages: Sequence[Message]) -> None:
+    """Publish again and again, so that there is a load whenever it is over."""
+    while not enough.is_set():
+        publisher.publish(messages)
 
 
 def until_connected(worker: HeadEnd) -> None:
@@ -162,8 +162,9 @@ def test_a_store_that_is_away_costs_nothing_but_time(
     store.is_away.set()
     publisher.publish([profile_message(n) for n in range(1, 501)])
     until(lambda: worker.stats().in_hand == 100, "the receive maximum is reached")
+    until(lambda: not worker.stats().database_available, "a writer has found the store away")
     away = worker.stats()
-    assert (away.database_available, away.received, away.connected) == (False, 1, True)
+    assert (away.in_hand, away.received, away.connected) == (100, 1, True)
     store.is_away.clear()
     stats = until_received(worker, 501)
     worker.stop()
@@ -196,11 +197,12 @@ def test_a_broker_killed_under_load_loses_nothing_that_is_published_again(
     worker.start()
     until_connected(worker)
     messages = [profile_message(n, NOW - k * INTERVAL) for k in range(5) for n in range(1, 1001)]
-    load = threading.Thread(target=publisher.publish, args=(messages,), kwargs={"timeout": 40})
+    enough = threading.Event()
+    load = threading.Thread(target=publish_until, args=(enough, publisher, messages))
     load.start()
     until(lambda: worker.stats().received > 300, "the load has begun")
     mosquitto.kill()
-    assert load.is_alive()
+    enough.set()
     until(lambda: not worker.stats().connected, "the head-end notices")
     mosquitto.start()
     load.join()

@@ -1,0 +1,94 @@
+"""Requests to meters on a broker that comes and goes: one that could not leave is never sent later."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from meters.connection import Broker
+from meters.request import Asked, RequestKind, decode_request
+from meters.requester import Requester
+from meters.requestqueue import Bundle, MeterRequest, Priority
+from scada.clock import now_us
+from tests.fakes_meters import Mosquitto, point_of, serial_of, until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+class Meters:
+    """What all meters are asked; the broker keeps it for them while they, or it, are away."""
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[int] = []
+        self.subscribed = False
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="meters", protocol=mqtt.MQTTv5)
+        self._client.on_connect = lambda client, *_: client.subscribe("ami/v1/+/+/+/request", qos=1)
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 1)
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho gives it no types
+        session.SessionExpiryInterval = 600
+        self._client.connect("127.0.0.1", port, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY, properties=session)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_subscribe(self, *_: object) -> None:
+        self.subscribed = True
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        request = decode_request(bytes(message.payload))
+        assert isinstance(request, tuple)
+        self.asked += [each.serial for each in request[1]]
+
+
+def disconnection(number: int) -> MeterRequest:
+    asked = Asked(serial_of(number), point_of(number))
+    expires_at = now_us() + 60_000_000
+    return MeterRequest(str(number), RequestKind.DISCONNECT, Priority.SUPPLY, "PC01", "", asked, expires_at)
+
+
+def test_a_request_that_found_the_broker_gone_is_not_sent_when_it_is_back(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is lost after the look whether it is there, and before the message is handed to it."""
+    meters = Meters(mosquitto.port)
+    requester = Requester(Broker("127.0.0.1", mosquitto.port), "requester", now_us)
+    publish = requester._publish
+
+    def too_late(bundle: Bundle, now: int) -> None:
+        mosquitto.stop()
+        until(lambda: not requester.stats().connected, "the loss is noticed")
+        publish(bundle, now)
+
+    requester.start()
+    try:
+        until(lambda: meters.subscribed and requester.stats().connected, "both are there")
+        with monkeypatch.context() as patch:
+            patch.setattr(requester, "_publish", too_late)
+            requester.ask([disconnection(1)])
+            requester.tick()
+        assert requester.stats().under_way == 1, "whether it left is not known: it will end as unknown"
+        mosquitto.start()
+        until(lambda: requester.stats().connected, "it is back")
+        requester.ask([disconnection(2)])
+        requester.tick()
+        until(lambda: serial_of(2) in meters.asked, "what is asked now is heard")
+    finally:
+        requester.stop()
+        meters.close()
+    assert meters.asked == [serial_of(2)]
