@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from historian.migrate import migrate
@@ -16,6 +17,10 @@ from scada.logs import OURS
 from scada.services import postgres, supervisor
 from scada.services.endpoints import Endpoints
 from scada.services.installation import load, load_passwords
+
+# How long an example takes says how busy the machine is: no property claims it.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)
