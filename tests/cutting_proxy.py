@@ -66,7 +66,8 @@ class CuttingProxy:
             return
         self._open.add(client)
         try:
-            self._forward(client)
+            with contextlib.suppress(ConnectionError):  # either side may go without a word
+                self._forward(client)
         finally:
             self._open.discard(client)
 

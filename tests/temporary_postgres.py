@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -31,9 +31,7 @@ class TemporaryPostgres:
         self._programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
         # not below pytest's folder, which only its own user may enter and every session of pytest locks again
         self._folder = Path(mkdtemp(prefix="postgres-")) / "cluster"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._log = self._folder / "server.log"
         self._folder.mkdir()
         self._as_root = os.geteuid() == 0
         if self._as_root:
@@ -42,6 +40,9 @@ class TemporaryPostgres:
         self._run("initdb", "--pgdata", self._folder, "--username", "postgres", "--auth", "trust", "--no-sync")
         with (self._folder / "postgresql.conf").open("a") as settings:
             settings.write(SETTINGS)
+        with socket.socket() as probe:  # last, so that nobody else gets this port before the server has it
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
         self.start()
 
     def dsn(self, database: str = "postgres") -> str:
@@ -50,34 +51,41 @@ class TemporaryPostgres:
 
     def start(self) -> None:
         """Start, recovering first when the server was killed."""
-        log = self._folder / "server.log"
-        self._run("pg_ctl", "start", "-w", "-D", self._folder, "-l", log, "-o", f"-p {self.port}")
+        self._run("pg_ctl", "start", "-w", "-D", self._folder, "-l", self._log, "-o", f"-p {self.port}")
 
-    def processes(self) -> list[psutil.Process]:
-        """The postmaster and all it has started."""
+    def stopped(self) -> list[psutil.Process]:
+        """The postmaster and all it has started, none of them running. It first: it starts nobody any more then."""
         postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
-        return [postmaster, *postmaster.children(recursive=True)]
+        postmaster.suspend()
+        while postmaster.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+        found = [postmaster]
+        for process in postmaster.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # whose client has just gone
+                process.suspend()
+                found.append(process)
+        return found
 
     def kill(self) -> None:
         """End every process of the server at once, as a power failure does."""
-        processes = self.processes()
+        processes = self.stopped()
         for process in processes:
-            process.send_signal(signal.SIGSTOP)
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, timeout=10)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        # until their numbers are free again: a new server takes one that is still known for another server's
+        _, alive = psutil.wait_procs(processes, timeout=60)
+        assert not alive
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server keeps its sockets and answers nothing."""
-        processes = self.processes()
-        for process in processes:
-            process.suspend()
+        processes = self.stopped()
         try:
             yield
         finally:
             for process in processes:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def create(self, database: str) -> str:
         """A new, empty database; its address."""
@@ -89,6 +97,10 @@ class TemporaryPostgres:
         """End the server and remove its files."""
         self.kill()
         shutil.rmtree(self._folder.parent)
+
+    def _said(self) -> str:
+        """What the server has said last."""
+        return self._log.read_text()[-2000:] if self._log.exists() else ""
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if self._as_root else []
@@ -103,4 +115,4 @@ class TemporaryPostgres:
                 check=False,
             )
             output.seek(0)
-            assert result.returncode == 0, f"{program}: {output.read()}"
+            assert result.returncode == 0, f"{program}: {output.read()}{self._said()}"
