@@ -305,6 +305,24 @@ def test_a_new_meter_is_accepted_once_the_registry_is_read_again(
     assert (stats.stored, stats.meters_registered) == (1, 3000)
 
 
+def test_other_transformers_at_a_known_meter_are_known_in_time_though_nothing_unknown_is_heard(
+    mosquitto: Mosquitto, store: FakeStore, publisher: Publisher
+) -> None:
+    now = [NOW]
+    worker = HeadEnd(CONFIG, Broker("127.0.0.1", mosquitto.port), [store], lambda: now[0])
+    worker.start()
+    until_connected(worker)
+    publisher.publish([profile_message(1)])
+    until_received(worker, 1)
+    known, *others = store.registered
+    store.registered = [replace(known, removed_at=NOW), replace(known, id=5000, installed_at=NOW), *others]
+    now[0] += INTERVAL
+    publisher.publish([profile_message(1, NOW + INTERVAL)])
+    until_received(worker, 2)
+    worker.stop()
+    assert sorted(store.rows) == [(1, NOW), (5000, NOW + INTERVAL)]
+
+
 def test_a_bug_in_a_thread_ends_the_head_end_and_is_raised(
     mosquitto: Mosquitto, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
