@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink
 from historian.instants import instant, microseconds
+from historian.quarantine import storable
 from historian.queries import query
 
 TAKEN_AT_ONCE = 20_000
@@ -100,7 +101,12 @@ class MeterRequests:
     def end(self, endings: Sequence[tuple[int, str, str, Mapping[str, Any] | None]]) -> None:
         """Note how requests ended: id, ending, why, answer. What has ended already stays as it ended."""
         rows = [
-            {"id": number, "ending": ending, "why": why, "answer": None if answer is None else Jsonb(dict(answer))}
+            {
+                "id": number,
+                "ending": ending,
+                "why": storable(why),
+                "answer": None if answer is None else Jsonb(_storable(answer)),
+            }
             for number, ending, why, answer in endings
         ]
         with self._link.transaction() as connection, connection.cursor() as cursor:
@@ -138,3 +144,12 @@ class MeterRequests:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _storable(value: Any) -> Any:
+    """Plain JSON values whose texts PostgreSQL accepts: what cannot be noted would be tried again for ever."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(name)): _storable(each) for name, each in value.items()}
+    return [_storable(each) for each in value] if isinstance(value, list | tuple) else value

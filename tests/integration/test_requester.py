@@ -1,14 +1,16 @@
-"""Requests to meters on a broker that comes and goes: one that could not leave is never sent later."""
+"""Requests to meters on a broker that comes and goes, and their endings in the database, whatever meters answer."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from historian.requests import MeterRequests, RequestEnding
 from meters.connection import Broker
 from meters.request import Asked, RequestKind, decode_request
 from meters.requester import Requester
@@ -92,3 +94,27 @@ def test_a_request_that_found_the_broker_gone_is_not_sent_when_it_is_back(
         requester.stop()
         meters.close()
     assert meters.asked == [serial_of(2)]
+
+
+def test_an_answer_no_database_can_hold_as_it_is_ends_its_request_all_the_same(database: str) -> None:
+    """What cannot be noted would be tried again for ever, and nothing else be asked meanwhile."""
+    install(database, 1)
+    with MeterRequests(database) as desk:
+        entered = desk.enter(
+            "read", [serial_of(1)], priority=Priority.ON_DEMAND, requested_by="test", expires_at=now_us() + 60_000_000
+        )
+        (taken,) = desk.take(now_us())
+        desk.end([(taken.id, "refused", "no\x00\ud800", {"registers": {"1-0:1.8.0\x00": 5}, "events": [(1, "\x00")]})])
+        (ended,) = desk.endings([taken.id])
+    assert entered == {serial_of(1): taken.id}
+    answer = {"registers": {"1-0:1.8.0\ufffd": 5}, "events": [[1, "\ufffd"]]}
+    assert ended == RequestEnding(taken.id, serial_of(1), "read", "refused", "no\ufffd?", answer)
+
+
+def install(dsn: str, number: int) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO meter (serial, metering_point, unit, concentrator, feeder, class, multiplier, digits,"
+            " installed_at) VALUES (%s, %s, 'PC01', '', '', 'residential', 1, 6, '2024-01-01Z')",
+            (serial_of(number), point_of(number)),
+        )
