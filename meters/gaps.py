@@ -189,8 +189,8 @@ def expire(gaps: GapArray, now: int, policy: GapPolicy) -> tuple[GapArray, _Bool
 
 def pauses(attempts: NDArray[np.int16], policy: GapPolicy) -> IndexArray:
     """How long to wait after the n-th unanswered request, µs: doubling from the first to the longest pause."""
-    doublings = np.clip(attempts.astype(np.int64) - 1, 0, 30)
-    waits: IndexArray = np.minimum(policy.first_pause << doublings, policy.longest_pause)
+    doubled = policy.first_pause * 2.0 ** np.clip(attempts.astype(np.int64) - 1, 0, 60)
+    waits: IndexArray = np.minimum(doubled, policy.longest_pause).astype(np.int64)
     return waits
 
 

@@ -118,13 +118,7 @@ class GapChaser:
 
     def note(self, results: Sequence[Result], now: int) -> None:
         """Note what meters said they have nothing of. What they sent is seen when it is stored."""
-        told = [
-            (int(result.request.reference), first, last)
-            for result in results
-            if result.ending is Ending.DONE and result.answer is not None
-            for first, last in result.answer.empty
-        ]
-        empty = np.array(told, dtype=RUN)
+        empty = np.array([each for result in results for each in _told_empty(result)], dtype=RUN)
         without = 0
         for start in range(0, len(empty), GAPS_AT_ONCE):
             if self._stopping():
@@ -184,7 +178,8 @@ class GapChaser:
     def _request(self, gap: tuple[int, ...], places: Mapping[int, MeterPlace], now: int) -> MeterRequest:
         _, meter, first, last, *_ = gap
         place = places[meter]
-        asked = Asked(place.serial, place.metering_point, max(first, self._policy.oldest(now)), last)
+        remembered = -(-self._policy.oldest(now) // self._policy.period) * self._policy.period
+        asked = Asked(place.serial, place.metering_point, max(first, remembered), last)
         expires_at = now + self._policy.answer_limit
         return MeterRequest(
             str(meter), RequestKind.PROFILE, Priority.GAP, place.unit, place.concentrator, asked, expires_at
@@ -192,6 +187,17 @@ class GapChaser:
 
     def _count(self, *, asked: int = 0, closed: int = 0, without_data: int = 0) -> None:
         self.totals += ChaseTotals(asked, closed, without_data)
+
+
+def _told_empty(result: Result) -> Iterator[tuple[int, int, int]]:
+    """Meter and span of what a meter says it has nothing of, as far as it was asked: it may say what it likes."""
+    if result.ending is not Ending.DONE or result.answer is None:
+        return
+    asked = result.request.asked
+    for first, last in result.answer.empty:
+        span = max(first, asked.first), min(last, asked.last)
+        if span[0] <= span[1]:
+            yield int(result.request.reference), *span
 
 
 def _is_last(block: GapArray) -> bool:

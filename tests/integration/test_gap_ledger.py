@@ -10,6 +10,8 @@ from historian.deliveries import Deliveries
 from historian.gapreport import GapReport
 from historian.gaps import GAPS_AT_ONCE, OPEN, GapStore
 from meters.gaps import GapPolicy
+from meters.request import Answered
+from meters.requestqueue import Ending, Result
 from scada import gapfinding
 from scada.chasing import BLOCKS_A_ROUND, ChaseTotals, GapChaser
 from scada.config import HeadEndConfig
@@ -93,6 +95,28 @@ def test_who_is_registered_late_owes_all_that_was_watched_even_if_the_database_w
         assert finder.find(now) == 4, "29 intervals in stretches of 8"
         assert sum((int(g["last"]) - int(g["first"])) // PERIOD + 1 for g in store.open_gaps()) == 30
         assert finder.find(now) == 0
+
+
+def test_what_a_meter_says_it_lacks_counts_for_what_it_was_asked_and_never_more(database: str) -> None:
+    fleet(database, 3)
+    read(database, 0)
+    with gap_tools(database, lambda: False) as (_, finder, chaser):
+        assert finder.find(BEGIN + 5 * PERIOD) == 3
+        requests = sorted(chaser.requests(BEGIN + 5 * PERIOD, ()), key=lambda each: each.asked.serial)
+        ages = [(-(10**17), 10**17), (BEGIN + 3 * PERIOD, BEGIN + PERIOD), (BEGIN + 2 * PERIOD, 10**17)]
+        answers = [Answered(each.asked.serial, empty=(empty,)) for each, empty in zip(requests, ages, strict=True)]
+        results = [Result(each, Ending.DONE, "", answer) for each, answer in zip(requests, answers, strict=True)]
+        chaser.note(results, BEGIN + 6 * PERIOD)
+    assert lengths(database, GapState.NO_DATA) == {1: (60, 4), 3: (60, 3)}
+
+
+def test_what_is_half_forgotten_is_asked_for_from_the_first_interval_that_is_remembered(database: str) -> None:
+    fleet(database, 1)
+    read(database, 0)
+    with gap_tools(database, lambda: False) as (_, finder, chaser):
+        finder.find(BEGIN + 8 * PERIOD)
+        (request,) = chaser.requests(BEGIN + POLICY.memory + 2 * PERIOD + 1, ())
+    assert (request.asked.first, request.asked.last) == (BEGIN + 3 * PERIOD, BEGIN + 7 * PERIOD)
 
 
 def test_every_meter_owes_the_intervals_of_its_own_model(database: str) -> None:
@@ -239,14 +263,16 @@ def of_model(dsn: str, code: str, period_s: int, *, meter: int) -> None:
         connection.execute("UPDATE meter SET model = %s WHERE id = %s", (code, meter))
 
 
-def lengths(dsn: str) -> dict[int, tuple[int, int]]:
-    """For each meter with open gaps the length of its intervals, and how many are missing."""
+def lengths(dsn: str, *states: GapState) -> dict[int, tuple[int, int]]:
+    """For each meter with gaps in some states, else open, the length of its intervals, and how many are missing."""
     statement = (
         "SELECT meter, min(period_s), sum(extract(epoch FROM last_end - first_end)::int / period_s + 1)::int "
-        "FROM gap WHERE state <> 3 GROUP BY meter"
+        "FROM gap WHERE state = ANY(%s) GROUP BY meter"
     )
+    wanted = [int(each) for each in states or set(GapState) - {GapState.RECOVERED}]
     with psycopg.connect(dsn) as connection:
-        return {meter: (period_s, count) for meter, period_s, count in connection.execute(statement).fetchall()}
+        rows = connection.execute(statement, (wanted,)).fetchall()
+    return {meter: (period_s, count) for meter, period_s, count in rows}
 
 
 def states(dsn: str) -> dict[GapState, int]:

@@ -1,5 +1,6 @@
 """The gap ledger's decisions: what is missing, what becomes of it, and that no interval is ever forgotten."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -162,6 +163,13 @@ def test_a_new_gap_is_asked_for_at_once() -> None:
 def test_an_unanswered_request_waits_twice_as_long_each_time_and_a_day_at_most() -> None:
     waits = pauses(np.array([1, 2, 3, 5, 6, 40], dtype=np.int16), POLICY) // (3600 * SECOND)
     assert waits.tolist() == [1, 2, 4, 16, 24, 24]
+
+
+@pytest.mark.parametrize("first_pause", [6 * 3600 * SECOND, 864_000 * SECOND])
+def test_however_often_nobody_answered_the_next_request_is_not_due_at_once(first_pause: int) -> None:
+    policy = replace(POLICY, first_pause=first_pause, longest_pause=max(first_pause, POLICY.longest_pause))
+    often = np.array([29, 40, 32_767], dtype=np.int16)
+    assert pauses(often, policy).tolist() == [policy.longest_pause] * 3
 
 
 def test_a_request_is_given_up_when_its_time_is_over_and_not_before() -> None:
