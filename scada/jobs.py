@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 
 from historian import upkeep
@@ -50,7 +51,7 @@ class Job:
     """One entry of the timetable; ``work`` returns what it did, in a sentence."""
 
     name: str
-    at: CronTrigger
+    at: BaseTrigger
     work: Callable[[], str]
 
 
@@ -178,11 +179,14 @@ class Timetable:
         return int(entry.next_run_time.timestamp() * 1e6) if entry is not None and entry.next_run_time else None
 
     def _do(self, job: Job) -> None:
+        bug: Exception | None = None
         try:
             sentence, failed = job.work(), False
         except StoreError as error:
             sentence, failed = str(error), True
-        log.log(logging.WARNING if failed else logging.INFO, "Job %s: %s", job.name, sentence)
+        except Exception as error:  # the scheduler would go on, and the state tell of the last time that went well
+            sentence, failed, bug = f"a fault of ours: {type(error).__name__}: {error}", True, error
+        log.log(logging.WARNING if failed else logging.INFO, "Job %s: %s", job.name, sentence, exc_info=bug)
         self._outcomes[job.name] = _Outcome(now_us(), failed, sentence)
 
 
