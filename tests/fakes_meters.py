@@ -1,6 +1,7 @@
 """Stores, messages and a broker for the head-end's tests: what is shared by its unit and integration tests."""
 
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -180,16 +181,16 @@ class FakeStore:
 
 
 class Mosquitto:
-    """A broker of the test's own on a free loopback port; ``kill`` is SIGKILL."""
+    """A broker of the test's own on a free loopback port, the same over restarts; ``kill`` is SIGKILL."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, autosave_s: int = 1800) -> None:
         self.port = _free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-            f"persistence true\npersistence_location {folder}/\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nautosave_interval {autosave_s}\nuser root\n"
             "max_queued_messages 0\nmax_inflight_messages 0\nlog_dest none\n"
         )
 
@@ -211,6 +212,12 @@ class Mosquitto:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def save(self) -> None:
+        """Write sessions and what waits in them to the disk now, as every ``autosave_s``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
+        until((self._folder / "mosquitto.db").exists, "the broker's database")
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

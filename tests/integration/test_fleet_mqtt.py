@@ -1,10 +1,5 @@
 """The fleet against a real broker: what it says it published is what a listener receives, whatever breaks."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -31,6 +26,7 @@ from simulators.fleet_account import FleetStats, FleetTruth
 from simulators.fleet_energy import FleetEnergy
 from simulators.fleet_mqtt import FleetPublisher
 from simulators.meter_fleet import FeederShare, Fleet, make_fleet
+from tests.fakes_meters import Mosquitto, until
 
 pytestmark = pytest.mark.integration
 
@@ -39,45 +35,6 @@ FEEDERS = (
     FeederShare("TN21/473", "PN09", 6.0, CustomerShares(residential=0.8, production=0.1, business=0.1, pv=0.1)),
 )
 SECOND = 1_000_000
-
-
-class Broker:
-    """A mosquitto of the test's own, on a port that stays the same over restarts."""
-
-    def __init__(self, folder: Path, *, autosave_s: int = 1) -> None:
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        assert program is not None
-        self._program = program
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._database = folder / "mosquitto.db"
-        self._file = folder / "mosquitto.conf"
-        self._file.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n"
-            f"persistence_location {folder}/\nautosave_interval {autosave_s}\n"
-            f"max_queued_messages 0\nmax_inflight_messages 0\nlog_dest file {folder}/mosquitto.log\n"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen([self._program, "-c", str(self._file)])
-        wait_for(self._answers, "the broker answers")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def save(self) -> None:
-        """Write the database now, as at the end of the autosave interval."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGUSR1)
-        wait_for(self._database.exists, "the broker's database")
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Listener:
@@ -149,24 +106,21 @@ class Listener:
             self.historical[serial, end].append(historical)
 
 
-def wait_for(claim: Any, what: str, limit_s: float = 60.0) -> None:
-    """Wait until a claim holds; the state of a real broker can only be asked for."""
-    end = time.monotonic() + limit_s
-    while not claim():
-        assert time.monotonic() < end, f"not within {limit_s:.0f} s: {what}"
-        time.sleep(0.05)
+@pytest.fixture
+def autosave_s() -> int:
+    return 1
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path)
+def broker(tmp_path: Path, autosave_s: int) -> Iterator[Mosquitto]:
+    broker = Mosquitto(tmp_path, autosave_s=autosave_s)
     broker.start()
     yield broker
     broker.kill()
 
 
 @pytest.fixture
-def listener(broker: Broker) -> Iterator[Listener]:
+def listener(broker: Mosquitto) -> Iterator[Listener]:
     listener = Listener(broker.port)
     yield listener
     listener.close()
@@ -193,17 +147,17 @@ def expected_keys(truth: FleetTruth) -> set[tuple[int, int]]:
 
 def assert_complete(listener: Listener, truth: FleetTruth, stats: FleetStats) -> None:
     """Every distinct reading arrived, none contradicts another, and the figures say so."""
-    wait_for(lambda: listener.count() >= stats.readings_acknowledged, "all readings received")
+    until(lambda: listener.count() >= stats.readings_acknowledged, "all readings received")
     assert set(listener.readings) == expected_keys(truth)
     assert {len(values) for values in listener.readings.values()} == {1}
     assert int(truth.readings.sum()) == stats.readings_acknowledged == stats.readings_offered == len(listener.readings)
 
 
-def test_published_is_received_and_each_value_is_the_one_computed(broker: Broker, listener: Listener) -> None:
+def test_published_is_received_and_each_value_is_the_one_computed(broker: Mosquitto, listener: Listener) -> None:
     fleet = make_fleet(FEEDERS, meters=2_000)
     field = publisher(fleet, broker.port)
     field.start()
-    wait_for(lambda: field.stats().readings_acknowledged >= 4 * 2_000, "four intervals acknowledged")
+    until(lambda: field.stats().readings_acknowledged >= 4 * 2_000, "four intervals acknowledged")
     stats, truth = finished(field)
     assert_complete(listener, truth, stats)
     assert (stats.meters_reported, stats.readings_resent, stats.readings_forgotten) == (2_000, 0, 0)
@@ -217,42 +171,41 @@ def test_published_is_received_and_each_value_is_the_one_computed(broker: Broker
 
 
 def test_every_reading_arrives_though_the_broker_is_killed_and_forgets_what_it_acknowledged(
-    broker: Broker, listener: Listener
+    broker: Mosquitto, listener: Listener
 ) -> None:
     fleet = make_fleet(FEEDERS, meters=2_000)
     field = publisher(fleet, broker.port, resend_s=60.0)
     field.start()
-    wait_for(lambda: field.stats().readings_acknowledged >= 3 * 2_000, "three intervals acknowledged")
+    until(lambda: field.stats().readings_acknowledged >= 3 * 2_000, "three intervals acknowledged")
     broker.kill()
-    wait_for(lambda: field.stats().connections_up == 0, "the connections are noticed as lost")
+    until(lambda: field.stats().connections_up == 0, "the connections are noticed as lost")
     time.sleep(2.0)  # intervals pass while the broker is away
     broker.start()
     before = field.stats().readings_acknowledged
-    wait_for(lambda: field.stats().readings_acknowledged >= before + 6 * 2_000, "the fleet has caught up")
+    until(lambda: field.stats().readings_acknowledged >= before + 6 * 2_000, "the fleet has caught up")
     stats, truth = finished(field)
     assert stats.readings_resent > 0
     assert_complete(listener, truth, stats)
 
 
+@pytest.mark.parametrize("autosave_s", [3600])
 @pytest.mark.parametrize(("resend_s", "complete"), [(60.0, True), (0.001, False)])
 def test_what_a_killed_broker_had_acknowledged_and_forgot_is_said_again(
-    tmp_path: Path, *, resend_s: float, complete: bool
+    broker: Mosquitto, *, resend_s: float, complete: bool
 ) -> None:
     """The head-end is away, the broker queues and is killed before it saves. Without repetition readings are lost."""
-    broker = Broker(tmp_path, autosave_s=3600)
-    broker.start()
     # mosquitto writes down the sessions of those only who did not ask for a clean start
     Listener(broker.port, resume=True).close_when_subscribed()
     broker.save()
     fleet = make_fleet(FEEDERS, meters=400)
     field = publisher(fleet, broker.port, resend_s=resend_s)
     field.start()
-    wait_for(lambda: field.stats().readings_acknowledged >= 3 * 400, "acknowledged by the broker alone")
+    until(lambda: field.stats().readings_acknowledged >= 3 * 400, "acknowledged by the broker alone")
     broker.kill()
-    wait_for(lambda: field.stats().connections_up == 0, "the connections are noticed as lost")
+    until(lambda: field.stats().connections_up == 0, "the connections are noticed as lost")
     before = field.truth().last_acknowledged
     broker.start()
-    wait_for(lambda: bool((field.truth().last_acknowledged > before).all()), "everybody is back and reports")
+    until(lambda: bool((field.truth().last_acknowledged > before).all()), "everybody is back and reports")
     listener = Listener(broker.port, resume=True)
     try:
         stats, truth = finished(field)
@@ -260,31 +213,32 @@ def test_what_a_killed_broker_had_acknowledged_and_forgot_is_said_again(
             assert_complete(listener, truth, stats)
         else:
             newest = set(zip(truth.serial.tolist(), truth.last_acknowledged.tolist(), strict=True))
-            wait_for(lambda: newest <= listener.readings.keys(), "what was said last is received")
+            until(lambda: newest <= listener.readings.keys(), "what was said last is received")
             assert len(listener.readings) < stats.readings_acknowledged == len(expected_keys(truth))
     finally:
         listener.close()
-        broker.kill()
 
 
-def test_a_dead_feeder_gasps_falls_silent_and_tells_its_outage_afterwards(broker: Broker, listener: Listener) -> None:
+def test_a_dead_feeder_gasps_falls_silent_and_tells_its_outage_afterwards(
+    broker: Mosquitto, listener: Listener
+) -> None:
     fleet = make_fleet(FEEDERS, meters=400)  # two concentrators, one on each feeder, and 40 with own modems
     field = publisher(fleet, broker.port)
     field.start()
-    wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+    until(lambda: field.stats().meters_reported == 400, "all meters heard")
     behind = set(fleet.serial[fleet.rows_of_feeder(1)].tolist())
     field.feeder_state("TN21/473", down := now_us(), energised=False)
-    wait_for(lambda: len(listener.events) == len(behind), "the last gasps")
+    until(lambda: len(listener.events) == len(behind), "the last gasps")
     assert {event.serial for event in listener.events} == behind
     assert {event.code for event in listener.events} == {EventCode.LAST_GASP}
-    wait_for(lambda: listener.states.get("DCU00002") == "offline", "the concentrator's last word follows theirs")
+    until(lambda: listener.states.get("DCU00002") == "offline", "the concentrator's last word follows theirs")
     assert listener.states["DCU00001"] == "online"
     assert field.stats().meters_dead == len(behind)
-    wait_for(lambda: now_us() > (down // SECOND + 4) * SECOND, "three whole intervals without supply")
+    until(lambda: now_us() > (down // SECOND + 4) * SECOND, "three whole intervals without supply")
     field.feeder_state("TN21/473", up := now_us(), energised=True)
     dead = [end for end in range(down // SECOND * SECOND, up, SECOND) if down <= end - SECOND]
     assert len(dead) >= 3
-    wait_for(lambda: all((serial, dead[-1]) in listener.readings for serial in behind), "the outage told from memory")
+    until(lambda: all((serial, dead[-1]) in listener.readings for serial in behind), "the outage told from memory")
     stats, truth = finished(field)
     assert_complete(listener, truth, stats)
     for serial in behind:
@@ -296,15 +250,15 @@ def test_a_dead_feeder_gasps_falls_silent_and_tells_its_outage_afterwards(broker
     assert sum(event.code == EventCode.POWER_RETURNED for event in listener.events) == len(behind)
 
 
-def test_nothing_is_lost_when_nobody_listens_at_first(broker: Broker) -> None:
+def test_nothing_is_lost_when_nobody_listens_at_first(broker: Mosquitto) -> None:
     fleet = make_fleet(FEEDERS, meters=400)
     field = publisher(fleet, broker.port)
     field.start()
-    wait_for(lambda: field.stats().messages_unheard >= 3, "the broker says that nobody listens")
+    until(lambda: field.stats().messages_unheard >= 3, "the broker says that nobody listens")
     assert field.stats().readings_acknowledged == 0
     listener = Listener(broker.port)
     try:
-        wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+        until(lambda: field.stats().meters_reported == 400, "all meters heard")
         stats, truth = finished(field)
         assert_complete(listener, truth, stats)
     finally:
@@ -312,23 +266,23 @@ def test_nothing_is_lost_when_nobody_listens_at_first(broker: Broker) -> None:
 
 
 def test_a_fleet_without_a_broker_keeps_trying_and_stops_when_told(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
+    broker = Mosquitto(tmp_path)
     field = publisher(make_fleet(FEEDERS, meters=400), broker.port)
     field.start()
     field.feeder_state("TN01/471", now_us(), energised=False)
-    wait_for(lambda: field.stats().meters_dead > 0, "the feeder is dead")
+    until(lambda: field.stats().meters_dead > 0, "the feeder is dead")
     stats = field.stop(drain_s=0.1)
     assert (stats.connections_up, stats.messages_sent, stats.readings_offered) == (0, 0, 0)
     assert int(field.truth().readings.sum()) == 0
     assert not field.running
 
 
-def test_a_payload_is_json_with_an_offset_for_a_meter_with_its_own_modem(broker: Broker, listener: Listener) -> None:
+def test_a_payload_is_json_with_an_offset_for_a_meter_with_its_own_modem(broker: Mosquitto, listener: Listener) -> None:
     raw: list[bytes] = []
     listener._client.message_callback_add("ami/v1/+/direct/+/profile", lambda _c, _d, m: raw.append(bytes(m.payload)))
     field = publisher(make_fleet(FEEDERS, meters=20), broker.port)
     field.start()
-    wait_for(lambda: len(raw) >= 20 and not newest(raw)["historical"], "twenty single readings, the newest in time")
+    until(lambda: len(raw) >= 20 and not newest(raw)["historical"], "twenty single readings, the newest in time")
     field.stop()
     message = newest(raw)
     assert message["time"].endswith("+07:00")
@@ -355,10 +309,10 @@ def test_the_private_broker_lets_the_field_say_all_it_has_to_say(endpoints: Endp
     )
     try:
         field.start()
-        wait_for(lambda: field.stats().meters_reported == 400, "all meters heard")
+        until(lambda: field.stats().meters_reported == 400, "all meters heard")
         assert field.feeder_state("TN21/473", now_us(), energised=False)
         assert not field.feeder_state("TN99/473", now_us(), energised=False)
-        wait_for(lambda: len(listener.events) == len(fleet.rows_of_feeder(1)), "the last gasps")
+        until(lambda: len(listener.events) == len(fleet.rows_of_feeder(1)), "the last gasps")
         stats, truth = finished(field)
         assert_complete(listener, truth, stats)
         assert set(listener.states) == set(fleet.concentrators)
@@ -373,7 +327,7 @@ def test_a_wrong_password_is_told_once_and_nothing_is_offered(
         make_fleet(FEEDERS, meters=20), endpoints.mqtt_host, endpoints.mqtt_port, "field", "wrong", connections=2
     )
     field.start()
-    wait_for(lambda: caplog.records, "the refusal is told")
+    until(lambda: bool(caplog.records), "the refusal is told")
     time.sleep(1.0)
     stats = field.stop(drain_s=0.1)
     assert stats.readings_offered == 0
