@@ -63,7 +63,8 @@ def publish(endpoints: Endpoints, messages: Sequence[tuple[str, bytes]]) -> None
     client.connect(endpoints.mqtt_host, endpoints.mqtt_port)
     client.loop_start()
     for topic, payload in messages:
-        client.publish(topic, payload, qos=1).wait_for_publish(10)
+        (sent := client.publish(topic, payload, qos=1)).wait_for_publish(60)
+        assert sent.is_published()
     client.disconnect()
     client.loop_stop()
 
@@ -87,14 +88,14 @@ class Head:
 
     async def state(self) -> dict[str, Any]:
         place = self._var / "run" / "collect.json"
-        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while not place.exists():  # noqa: ASYNC110  # the file is how others find it too
                 await asyncio.sleep(0.01)
             state: dict[str, Any] = (await client.get(json.loads(place.read_text())["url"] + "/api/v1/state")).json()
         return state
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 state = await self.state()
                 if condition(state):
@@ -183,7 +184,7 @@ async def test_a_bug_in_the_head_end_ends_the_process_so_that_it_is_started_agai
 
     monkeypatch.setattr(HistorianStore, "registered_meters", broken)
     with pytest.raises(RuntimeError, match="a bug of ours"):
-        await asyncio.wait_for(collect(config, at(endpoints, registered), asyncio.Event()), 20)
+        await asyncio.wait_for(collect(config, at(endpoints, registered), asyncio.Event()), 60)
     assert not (config.var / "run" / "collect.json").exists()
     assert not (config.var / "run" / "collect.last.json").exists(), "totals of a crash are not final"
 
