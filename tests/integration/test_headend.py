@@ -93,6 +93,15 @@ def until_connected(worker: HeadEnd) -> None:
     until(lambda: worker.stats().connected, "the head-end connects")
 
 
+def lose_the_store(store: FakeStore) -> None:
+    """From now on it is away; the registry was read, and nothing waits for its acknowledgement.
+
+    An acknowledgement that comes to mosquitto 2.0 while messages wait lets it send another receive maximum of them.
+    """
+    until(lambda: store.registry_reads > 0, "the registry is read")
+    store.is_away.set()
+
+
 def until_received(worker: HeadEnd, count: int) -> HeadEndStats:
     """Wait for a quiet moment with ``count`` readings received; the account holds in it."""
     until(lambda: worker.stats().received >= count and worker.stats().in_hand == 0, f"{count} received")
@@ -157,14 +166,12 @@ def test_a_store_that_is_away_costs_nothing_but_time(
     worker = head_end(mosquitto, store, replace(CONFIG, receive_maximum=100))
     worker.start()
     until_connected(worker)
-    publisher.publish([profile_message(1)])
-    until_received(worker, 1)
-    store.is_away.set()
-    publisher.publish([profile_message(n) for n in range(1, 501)])
+    lose_the_store(store)
+    publisher.publish([profile_message(n) for n in (1, *range(1, 501))])
     until(lambda: worker.stats().in_hand == 100, "the receive maximum is reached")
     until(lambda: not worker.stats().database_available, "a writer has found the store away")
     away = worker.stats()
-    assert (away.in_hand, away.received, away.connected) == (100, 1, True)
+    assert (away.in_hand, away.received, away.connected) == (100, 0, True)
     store.is_away.clear()
     stats = until_received(worker, 501)
     worker.stop()
@@ -243,9 +250,7 @@ def test_acknowledgements_of_a_lost_connection_are_not_sent_on_the_next(
     worker = head_end(mosquitto, store, replace(CONFIG, receive_maximum=100))
     worker.start()
     until_connected(worker)
-    publisher.publish([profile_message(1)])
-    until_received(worker, 1)
-    store.is_away.set()
+    lose_the_store(store)
     publisher.publish([profile_message(n) for n in range(1, 101)])
     until(lambda: worker.stats().in_hand == 100, "all in hand, none committed")
     mosquitto.stop()
@@ -253,10 +258,10 @@ def test_acknowledgements_of_a_lost_connection_are_not_sent_on_the_next(
     mosquitto.start()
     until(lambda: worker.stats().in_hand == 200, "the broker sends again what was not acknowledged")
     store.is_away.clear()
-    stats = until_received(worker, 201)
+    stats = until_received(worker, 200)
     until(lambda: worker.stats().stale_acknowledgements == 100, "the wire's thread has dropped the late ones")
     worker.stop()
-    assert (stats.stored, stats.duplicate) == (100, 101)
+    assert (stats.stored, stats.duplicate) == (100, 100)
 
 
 def test_two_workers_share_one_subscription(mosquitto: Mosquitto, store: FakeStore, publisher: Publisher) -> None:
