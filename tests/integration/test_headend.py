@@ -32,6 +32,22 @@ pytestmark = pytest.mark.integration
 CONFIG = HeadEndConfig(batch_rows=500, batch_age_s=0.02, registry_reload_s=1.0)
 
 
+@pytest.fixture(autouse=True)
+def none_left_working(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that fails leaves its head-end working, and the whole run would wait for it at its end."""
+    started: list[HeadEnd] = []
+    start = HeadEnd.start
+
+    def noted(each: HeadEnd) -> None:
+        started.append(each)
+        start(each)
+
+    monkeypatch.setattr(HeadEnd, "start", noted)
+    yield
+    for each in started:
+        each.stop()
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker = Mosquitto(tmp_path)
