@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from meters.packed import Batch, decode_batch
 from meters.payload import INCOMING, IncomingEvent, decode_event, decode_profile, decode_state
+from meters.registers import IncomingRegisters, decode_registers
 from meters.topic import Subject, read_topic
 from scada.clock import now_us
 from scada.model.reading import EventCode, ProfileStatus
@@ -91,6 +92,8 @@ class Listener:
                 event = decode_event(payload)
                 assert isinstance(event, IncomingEvent)
                 self.events.append(event)
+            elif topic.subject is Subject.REGISTER:  # at midnight in Viet Nam
+                assert isinstance(decode_registers(payload), IncomingRegisters)
             elif topic.is_batch:
                 batch = decode_batch(payload)
                 assert isinstance(batch, Batch)

@@ -75,7 +75,7 @@ def listen(port: int, readings: set[tuple[int, int]]) -> mqtt.Client:
         readings.add((row["serial"], row["time"]))
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=mqtt.MQTTv5)
-    client.on_connect = lambda *_: client.subscribe("ami/v1/#", qos=1)
+    client.on_connect = lambda *_: client.subscribe("ami/v1/+/+/+/profile", qos=1)
     client.on_message = heard
     client.reconnect_delay_set(1, 1)
     session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho gives it no types
