@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +94,8 @@ class House:
     def state(self, name: str) -> dict[str, Any]:
         """What a process says of itself now; empty when it says nothing."""
         try:
-            answer: dict[str, Any] = ask(self.var, name)
+            # Who runs answers, however busy; who is gone refuses at once.
+            answer: dict[str, Any] = ask(self.var, name, timeout_s=30.0)
         except ProcessSilent:
             return {}
         return answer
@@ -194,7 +195,8 @@ class RunningDemo:
             process.kill()
         self.process.wait(30)
         for child in self.children_left():
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def wait_for(self, condition: Callable[[], bool], what: str, within_s: float = 90.0) -> None:
         """As ``wait_until``, and fails at once when the demo has ended."""
@@ -248,13 +250,7 @@ class RunningDemo:
 
     def children_left(self) -> list[psutil.Process]:
         """Descendants seen so far that still run; servers in the data folder are services, not children."""
-        return [
-            child
-            for child in self._known.values()
-            if child.is_running()
-            and child.status() != psutil.STATUS_ZOMBIE
-            and child.name() not in ("postgres", "mosquitto")
-        ]
+        return [child for child in self._known.values() if _is_left(child)]
 
 
 @contextmanager
@@ -266,6 +262,14 @@ def house_in(folder: Path, *, stations: Sequence[str] = STATIONS, more: str = ""
         yield house
     finally:
         supervisor.remove(config)
+
+
+def _is_left(child: psutil.Process) -> bool:
+    try:
+        ended = not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        return not ended and child.name() not in ("postgres", "mosquitto")
+    except psutil.NoSuchProcess:  # between two of these questions
+        return False
 
 
 def _seconds(text: str) -> int:

@@ -1,11 +1,23 @@
 """Small stations, points and entries for the tests of this room."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from scada.model.point import Point, PointKind, point_id
 from scada.model.station import Bay, CommandPoint, Endpoint, Protocol, Station
 from substations.registers import BoundPoint
 from substations.wiretypes import Order, Table, WireType
+
+
+@contextmanager
+def own_port() -> Iterator[int]:
+    """A port nobody else gets meanwhile; who listens on it may come and go."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def make_point(

@@ -1,7 +1,6 @@
 """Claims about the Modbus link, over loopback: against pymodbus' own server, and against a device that misbehaves."""
 
 import asyncio
-import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +24,7 @@ from substations.scan import StationScan, scan_stations
 from substations.scancounts import LinkState
 from substations.wiretypes import Table, WireType
 from tests.fakes_modbus import Device, device
-from tests.fakes_substations import make_entry
+from tests.fakes_substations import make_entry, own_port
 
 pytestmark = pytest.mark.integration
 
@@ -264,11 +263,8 @@ async def test_half_an_answer_and_then_the_end_is_found_at_once() -> None:
 
 
 async def test_a_refused_connection_is_a_broken_link() -> None:
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        port = nobody_listens.getsockname()[1]
-        with pytest.raises(LinkError, match=f"cannot connect to 127.0.0.1:{port}"):
-            await make_link(port, entries(3)).open()
+    with own_port() as port, pytest.raises(LinkError, match=f"cannot connect to 127.0.0.1:{port}"):
+        await make_link(port, entries(3)).open()
 
 
 async def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> None:

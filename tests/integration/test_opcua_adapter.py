@@ -1,7 +1,6 @@
 """Claims about the OPC UA link, against asyncua's own server over loopback."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
 from substations.scan import StationScan, scan_stations
 from substations.scancounts import LinkState
-from tests.fakes_substations import make_point
+from tests.fakes_substations import make_point, own_port
 
 pytestmark = pytest.mark.integration
 
@@ -46,12 +45,6 @@ def make_node(number: int, kind: NodeType = NodeType.DOUBLE, **fields: object) -
 POWER, BREAKER, ALARM = make_node(1, scale=0.001), make_node(2, NodeType.BYTE), make_node(3, NodeType.BOOLEAN)
 NODES = (POWER, BREAKER, ALARM)
 START = {POWER.identifier: 5000.0, BREAKER.identifier: 2, ALARM.identifier: False}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @cache
@@ -95,12 +88,13 @@ class Device:
 
 @asynccontextmanager
 async def device(before: int = 0) -> AsyncIterator[Device]:
-    one = Device(free_port(), before)
-    await one.start()
-    try:
-        yield one
-    finally:
-        await one.stop()
+    with own_port() as port:
+        one = Device(port, before)
+        await one.start()
+        try:
+            yield one
+        finally:
+            await one.stop()
 
 
 def make_link(port: int, *nodes: BoundNode, timeout_s: float = 30.0) -> OpcuaLink:
@@ -182,8 +176,8 @@ async def test_a_server_without_our_namespace_is_a_broken_link() -> None:
 
 
 async def test_nobody_listening_is_a_broken_link() -> None:
-    with pytest.raises(LinkError, match=r"cannot connect to 127\.0\.0\.1"):
-        await make_link(free_port()).open()
+    with own_port() as port, pytest.raises(LinkError, match=r"cannot connect to 127\.0\.0\.1"):
+        await make_link(port).open()
 
 
 async def test_who_accepts_and_stays_silent_is_a_broken_link() -> None:
@@ -212,27 +206,28 @@ async def eventually(condition: Callable[[], bool], within_s: float = 60.0) -> N
 
 async def test_a_restarted_server_with_other_namespace_indices_is_interrogated_and_followed_again() -> None:
     batches: list[SampleArray] = []
-    one = Device(free_port())
-    await one.start()
-    config = ScanConfig(silent_scans=2, reconnect_min_s=0.2, reconnect_max_s=0.5)
-    points = [node.point for node in NODES]
-    scan = StationScan("TN07", points, make_link(one.port), batches.append, config)
-    task = asyncio.create_task(scan_stations([scan]))
-    try:
-        await eventually(lambda: scan.statistics.state is LinkState.UP)
-        await one.stop()
-        await eventually(lambda: scan.statistics.state is LinkState.LOST)
-        assert batches[-1]["quality"].tolist() == [Quality.NOT_TOPICAL] * 3
-        assert batches[-1]["value"].tolist() == [5.0, 2.0, 0.0]
-        lost_at = len(batches)
-        one = Device(one.port, before=2)
+    with own_port() as port:
+        one = Device(port)
         await one.start()
-        await eventually(lambda: len(batches) > lost_at)
-        assert batches[lost_at]["cause"].tolist() == [Cause.GENERAL_INTERROGATION] * 3
-        assert batches[lost_at]["quality"].tolist() == [0, 0, 0]
-        await one.write(BREAKER, 1)
-        await eventually(lambda: bool((np.concatenate(batches[lost_at:])["value"] == 1.0).any()))
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await one.stop()
+        config = ScanConfig(silent_scans=2, reconnect_min_s=0.2, reconnect_max_s=0.5)
+        points = [node.point for node in NODES]
+        scan = StationScan("TN07", points, make_link(one.port), batches.append, config)
+        task = asyncio.create_task(scan_stations([scan]))
+        try:
+            await eventually(lambda: scan.statistics.state is LinkState.UP)
+            await one.stop()
+            await eventually(lambda: scan.statistics.state is LinkState.LOST)
+            assert batches[-1]["quality"].tolist() == [Quality.NOT_TOPICAL] * 3
+            assert batches[-1]["value"].tolist() == [5.0, 2.0, 0.0]
+            lost_at = len(batches)
+            one = Device(port, before=2)
+            await one.start()
+            await eventually(lambda: len(batches) > lost_at)
+            assert batches[lost_at]["cause"].tolist() == [Cause.GENERAL_INTERROGATION] * 3
+            assert batches[lost_at]["quality"].tolist() == [0, 0, 0]
+            await one.write(BREAKER, 1)
+            await eventually(lambda: bool((np.concatenate(batches[lost_at:])["value"] == 1.0).any()))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await one.stop()

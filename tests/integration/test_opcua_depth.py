@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -29,7 +28,7 @@ from substations.nodemap import NodeType
 from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
 from substations.opcua_security import APPLICATION_URI
-from tests.fakes_substations import make_point
+from tests.fakes_substations import make_point, own_port
 
 pytestmark = pytest.mark.integration
 
@@ -49,11 +48,9 @@ def shared_nodes() -> Nodes:
 class Device:
     """An asyncua server with two variables; secured when it is given certificates."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
         self.server = Server(SharingServer(shared_nodes()))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = port
 
     async def start(self, certificates: Path | None = None) -> None:
         await self.server.init()
@@ -85,12 +82,13 @@ class Device:
 
 @asynccontextmanager
 async def device(certificates: Path | None = None) -> AsyncIterator[Device]:
-    one = Device()
-    await one.start(certificates)
-    try:
-        yield one
-    finally:
-        await one.server.stop()
+    with own_port() as port:
+        one = Device(port)
+        await one.start(certificates)
+        try:
+            yield one
+        finally:
+            await one.server.stop()
 
 
 def make_link(port: int, *, certificates: Path | None = None, timeout_s: float = 30.0) -> OpcuaLink:

@@ -60,7 +60,7 @@ class Room:
 
     async def ask(self, path: str = "/api/v1/state") -> tuple[int, dict[str, Any]]:
         place = self._var / "run" / "run.json"
-        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while not place.exists():  # noqa: ASYNC110  # the file is how others find it too
                 await asyncio.sleep(0.01)
             answer = await client.get(json.loads(place.read_text())["url"] + path)
@@ -68,7 +68,7 @@ class Room:
 
     async def state_when(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first state seen that meets the condition."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 _, state = await self.ask()
                 if condition(state):

@@ -44,7 +44,7 @@ def shared() -> Nodes:
 async def simulated(code: str) -> AsyncIterator[Station]:
     """The station with its shipped maps, answering on a free port."""
     station = next(each for each in province().stations if each.code == code)
-    station = replace(station, endpoint=replace(station.endpoint, host="127.0.0.1", port=0))
+    station = replace(station, endpoint=replace(station.endpoint, host="127.0.0.1", port=0, timeout_s=30.0))
     plan = FieldPlan((station,), simulator_maps(FOLDER, (station,)))
     plant = Plant(province(), GridSolver(province()), seed=1, now=now_us())
     async with Field(plan, plant, shared=shared()) as field:
