@@ -120,7 +120,9 @@ class OrderRun:
             return Done(Outcome.UNKNOWN, sentence, done.command)
         if not await self._comes_true(lambda view: not unmet_expectation(step.expect, view), SETTLE_S):
             unmet = unmet_expectation(step.expect, await self.door.image())
-            return Done(Outcome.REFUSED, f"the expected reading did not come: {unmet}", done.command)
+            # A check has done nothing; a device that was operated has, and something is not as its position says.
+            outcome = Outcome.REFUSED if operation is None else Outcome.UNKNOWN
+            return Done(outcome, f"the expected reading did not come: {unmet}", done.command)
         return done
 
     def _stands(self, operation: Operation, view: ImageView) -> bool:

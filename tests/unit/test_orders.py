@@ -460,6 +460,7 @@ async def test_a_reading_that_does_not_come_stops(office: Office) -> None:
         await runner(office).carry_out(record, PREPARER)
 
     assert record.status.reason == ("step 3: the expected reading did not come: S2/171/voltage_l12 < 1, but it is 64")
+    assert record.status.steps[-1].outcome == "unknown", "it was carried out; nothing of it was refused"
 
 
 async def test_a_doubtful_reading_proves_nothing(office: Office) -> None:
@@ -470,6 +471,7 @@ async def test_a_doubtful_reading_proves_nothing(office: Office) -> None:
     assert record.status.reason == (
         "step 1: the expected reading did not come: S1/171/171.position = 2, but it is not topical"
     )
+    assert record.status.steps[-1].outcome == "refused", "a check does nothing"
 
 
 async def test_staff_are_not_told_to_do_what_is_forbidden(office: Office) -> None:
