@@ -26,7 +26,7 @@ from scada.clock import now_us
 from scada.config import HistorianConfig
 from scada.control.interlocking import TopologyInterlocking
 from scada.control.tenure import Tenure
-from scada.controlling import ControlLost, DeskRoom, take_control
+from scada.controlling import ControlLost, DeskRoom, beating, take_control
 from scada.files import Installation
 from scada.following import Following
 from scada.garbage import leave_out_what_stands
@@ -207,20 +207,20 @@ async def _run_in_control(
     limits = _limits(config.historian)
     customers: dict[str, int] = {}
     province = installation.province
-    interlocking = TopologyInterlocking(province)
     requests = MeterRequests(endpoints.postgres_dsn, application=f"{NAME} supply")
     supply = RequestedSupply(requests, now_us)
     desk_room: DeskRoom | None = None
     try:
-        desk_room = DeskRoom(
-            installation,
-            tenure,
-            room.image,
-            room.take_past_the_scan,
-            interlocking,
-            lambda: _what_if(province, customers),
-            supply,
-        )
+        with beating(tenure):
+            desk_room = DeskRoom(
+                installation,
+                tenure,
+                room.image,
+                room.take_past_the_scan,
+                TopologyInterlocking(province),
+                lambda: _what_if(province, customers),
+                supply,
+            )
     except ChainError as broken:
         # Who cannot operate must still see, and what is seen must be kept.
         log.error("Stations are watched, nothing is operated: %s", broken)

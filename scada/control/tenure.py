@@ -82,8 +82,8 @@ class Tenure:
         return True
 
     def release(self) -> None:
-        """Tell successors that they need not wait."""
-        if not self._lost:
+        """Tell successors that they need not wait; one there is already goes on beating."""
+        if not (self._lost or self._next.exists()):
             (self._folder / "active.json").unlink(missing_ok=True)
 
 

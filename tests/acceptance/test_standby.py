@@ -1,11 +1,13 @@
 """What becomes of a command when its desk dies or is taken over: never sent twice, never claimed."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,8 +19,9 @@ from rich.table import Table
 from scada.config import Config
 from scada.control.journal import public_key, whole_entries
 from scada.control.proof import verify_journal
-from scada.control.tenure import last_token, segments
-from scada.controlling import take_control
+from scada.control.tenure import last_token, read_heartbeat, segments, take
+from scada.controlling import beating, take_control
+from scada.hashchain import ChainError
 from scada.model.switching import Action
 from tests.fakes_control import PATIENCE_S, Rig, rig_at
 from tests.refusing import printed_table
@@ -142,6 +145,21 @@ async def counted() -> AsyncIterator[list[None]]:
         yield turns
     finally:
         counting.cancel()
+
+
+async def test_a_desk_that_proves_a_long_journal_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """It holds the event loop for as long as it reads; the heart beats meanwhile, and stops with the block."""
+    tenure = take(tmp_path, lambda: 0.0)
+    assert tenure is not None
+    before = read_heartbeat(tmp_path)
+    assert before is not None
+    with beating(tenure):
+        while read_heartbeat(tmp_path) in (None, before):
+            hashlib.sha256(bytes(1_000_000))
+    with pytest.raises(ChainError), beating(tenure):
+        raise ChainError("the journal is broken")
+    tenure.release()
+    assert not any(each.name == "control heartbeat" for each in threading.enumerate())
 
 
 def is_stopped(pid: int) -> bool:

@@ -155,6 +155,17 @@ def test_a_holder_that_ended_cleanly_leaves_control_at_once(tmp_path: Path) -> N
     assert Watch(tmp_path, lambda: 0.0).holder() is None
 
 
+def test_a_holder_that_ends_after_another_has_taken_control_leaves_its_heartbeat_alone(tmp_path: Path) -> None:
+    first = take(tmp_path, lambda: 0.0)
+    assert first is not None
+    second = take(tmp_path, lambda: 0.0)
+    assert second is not None
+    first.release()
+    holder = Watch(tmp_path, lambda: 0.0).holder()
+    assert holder is not None
+    assert holder.token == second.token
+
+
 def test_a_holder_whose_process_is_gone_is_dead_at_once(tmp_path: Path) -> None:
     tenure = take(tmp_path, lambda: 0.0)
     assert tenure is not None
