@@ -97,6 +97,7 @@ class JournalWriter:
     def __init__(self, journal: Journal, clock: Clock, last_time: int) -> None:
         self._journal = journal
         self._clock = clock
+        self._numbers = 0
         self.last_time = last_time
 
     def __call__(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -115,8 +116,9 @@ class JournalWriter:
         self._journal.flush()
 
     def number(self) -> str:
-        """A UUIDv7 nobody has used: its random part is the head of the chain."""
-        return uuid7(self._clock(), bytes.fromhex(self._journal.head[:20]))
+        """A UUIDv7 nobody has used: its random part is the head of the chain, and a count should that stand still."""
+        self._numbers = (self._numbers + 1) % 2**16
+        return uuid7(self._clock(), bytes.fromhex(self._journal.head[:16]) + self._numbers.to_bytes(2, "big"))
 
     def _now(self) -> int:
         now = self._clock()

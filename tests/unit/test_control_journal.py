@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scada.control.journal import CHECKPOINT_EVERY, public_key
+from scada.control.alarms import DeskAlarms
+from scada.control.journal import CHECKPOINT_EVERY, JournalWriter, public_key
 from scada.control.proof import verify_journal
 from scada.control.recovery import begin
 from scada.control.tenure import Watch, segments, take
+from scada.hashchain import ChainError
+from scada.model.event import EventKind
 
 NOW = 1_795_000_000_000_000
 
@@ -164,6 +167,23 @@ def test_a_holder_that_ends_after_another_has_taken_control_leaves_its_heartbeat
     holder = Watch(tmp_path, lambda: 0.0).holder()
     assert holder is not None
     assert holder.token == second.token
+
+
+def test_alarms_that_cannot_be_journaled_are_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole station is found moved in one moment while the disk is full: nothing may hide another."""
+    tenure = take(tmp_path, lambda: 0.0)
+    assert tenure is not None
+    journal, _ = begin(tmp_path, tenure, NOW)
+    alarms = DeskAlarms([], JournalWriter(journal, lambda: NOW, NOW), lambda: NOW)
+
+    def full(*_: object) -> None:
+        raise ChainError("No space left on device")
+
+    monkeypatch.setattr(journal, "add", full)
+    for number in range(300):
+        alarms.sound(EventKind.MOVED_WITHOUT_COMMAND, f"TN01/{number}", "moved", followed=True)
+    assert [each.subject for each in alarms.unacknowledged.values()] == [f"TN01/{number}" for number in range(300)]
+    journal.close(NOW)
 
 
 def test_a_holder_whose_process_is_gone_is_dead_at_once(tmp_path: Path) -> None:
