@@ -6,7 +6,7 @@ may send what, or the state of anything. Times are µs since 1970 UTC.
 
 import uuid
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,6 +14,10 @@ from scada.model.meterlink import SupplyAction
 from scada.model.switching import Action, ControlModel
 
 US: Final = 1_000_000
+LONGEST_SERIAL: Final = 18
+"""Digits of a meter's serial number: more are no number of the registry."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""What can be reckoned with, and told in JSON: a number of any length could be signed."""
 
 
 class Wish(StrEnum):
@@ -46,8 +50,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     id: str
     do: Wish
-    issued: int
-    expires: int
+    issued: Count
+    expires: Count
     originator: str
     target: str = ""
     action: Action | None = None
@@ -56,7 +60,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     unit: str = ""
     reason: str = ""
     order: str = ""
-    step: int = 0
+    step: Count = 0
     test: bool = False
     emergency: bool = False
     subject: str = ""
@@ -97,7 +101,7 @@ def _fault(message: Message) -> str:
             takes = "needs the value as set_point" if message.action is Action.SET else "takes no set_point"
             return f"{message.action} {takes}"
     elif message.do is Wish.SUPPLY:
-        if message.supply is None or not (message.target.isascii() and message.target.isdecimal()):
+        if message.supply is None or not _is_serial(message.target):
             return "supply needs the serial of a meter as target, and disconnect or reconnect"
     elif message.do is Wish.TAG:
         if not message.target or message.tag is None:
@@ -111,6 +115,10 @@ def _fault(message: Message) -> str:
     if message.do is Wish.HAND_OVER and not message.to:
         return "hand_over needs the name of who takes the tag over"
     return ""
+
+
+def _is_serial(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_SERIAL
 
 
 def _is_uuid7(text: str) -> bool:

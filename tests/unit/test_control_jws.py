@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scada.control.jws import HALF, LocalSigner, NotSigned, Signature, countersign, is_valid, read, sign
 from scada.control.message import Message, NotAMessage, TagKind, Wish, read_message, uuid7
+from scada.model.meterlink import SupplyAction
 from scada.model.switching import Action
 from scada.pki.authority import Identity, self_signed
 from scada.pki.profiles import DISPATCHER, Subject
@@ -133,6 +134,10 @@ def test_the_digits_a_person_typed_are_in_the_signed_bytes() -> None:
         ({"do": Wish.TAG, "tag": TagKind.CAUTION, "set_point": 1.5}, "tag takes no set_point"),
         ({"do": Wish.TAG}, "tag needs target and tag"),
         ({"do": Wish.CANCEL}, "needs the id"),
+        ({"issued": 10**400, "expires": 10**400 + 1}, "Expected `int` <="),
+        ({"expires": -1}, "Expected `int` >= 0"),
+        ({"step": 2**64}, "Expected `int` <="),
+        ({"do": Wish.SUPPLY, "supply": SupplyAction.DISCONNECT, "target": "9" * 19}, "needs the serial of a meter"),
     ],
 )
 def test_a_message_that_lacks_something_says_what(fields: dict[str, object], words: str) -> None:
