@@ -178,7 +178,11 @@ class Field:
         # Nodes and points by the thousand.
         leave_out_what_stands()
         self._tasks = [asyncio.create_task(self._keep_publishing(), name="plant")]
-        self._tasks += [asyncio.create_task(self._impair(link), name=f"{link.station} link") for link in self._links]
+        begun = self._clock()
+        for link in self._links:
+            # Who finds the field ready must not meet a station before its fault has come over it.
+            await link.impair(impairment_at(self.plan.faults, link.station, 0.0))
+            self._tasks.append(asyncio.create_task(self._impair(link, begun), name=f"{link.station} link"))
         if self.plan.stimuli is not None:
             self._tasks.append(asyncio.create_task(self._take_stimuli(self.plan.stimuli), name="stimuli"))
         if self.plan.state_file is not None:
@@ -314,8 +318,7 @@ class Field:
                 file.done(news)
             await asyncio.sleep(_STIMULI_EVERY_S)
 
-    async def _impair(self, link: ImpairedLink) -> None:
-        begun = self._clock()
+    async def _impair(self, link: ImpairedLink, begun: int) -> None:
         while True:
             elapsed_s = (self._clock() - begun) / 1e6
             await link.impair(impairment_at(self.plan.faults, link.station, elapsed_s))

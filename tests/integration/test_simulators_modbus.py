@@ -5,6 +5,7 @@ written out here.
 """
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -168,6 +169,13 @@ async def test_values_move_on_by_themselves(field: Field, client: Client) -> Non
         while field.account.refreshes < before + 3:
             await client.registers(READ_INPUT, base, 1)
             await asyncio.sleep(0.02)
+
+
+async def test_a_fault_from_the_start_holds_when_the_field_is_ready() -> None:
+    async with field_of("TN07", "TN07=refuse") as field:
+        # Nothing is awaited in between: no task of the field gets a turn.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", field.ports["TN07"]))
 
 
 async def test_a_silent_station_accepts_and_does_not_answer() -> None:
