@@ -6,7 +6,7 @@ Knows the door's address in ``var/run`` and its answers. Does not judge anything
 import getpass
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,20 +14,37 @@ import httpx
 
 from scada.clock import local, now_us
 from scada.config import Config
-from scada.control.jws import Signer, sign
-from scada.control.message import US, Message, Wish, uuid7
+from scada.control.jws import NotSigned, Signer, read, sign
+from scada.control.message import US, Message, NotAMessage, Wish, read_message, uuid7
 from scada.control.signers import KeyUnusable, TokenSigner, common_name, file_signer
 from scada.hmi.journalwords import wish_words
 from scada.model.errors import GridScadaError
 from scada.tables import nearest
 
 PREFIX: Final = "/api/v1/control"
+SIGNED_AS_SHOWN: Final = (
+    "id",
+    "target",
+    "set_point",
+    "unit",
+    "reason",
+    "order",
+    "step",
+    "test",
+    "emergency",
+    "expires",
+)
+"""Fields of a message that its command's report shows under the same name."""
 ANSWER_S: Final = 90.0
 """A disconnector moves for many seconds, and the answer comes when it has."""
 
 
 class DeskSilent(GridScadaError):
     """No desk answers, or it is not in control."""
+
+
+class NotAsShown(GridScadaError):
+    """What would be signed is not what the desk shows."""
 
 
 class Client:
@@ -117,6 +134,22 @@ def message(by: Signer, do: Wish, *, holds_s: float, **fields: Any) -> Message:
         originator=common_name(by),
         **fields,
     )
+
+
+def as_shown(report: Mapping[str, Any]) -> bytes:
+    """The document of a command for a second signature, once its bytes say what the report shows. Raises NotAsShown."""
+    document = str(report["document"]).encode()
+    try:
+        content = read_message(read(document).payload)
+    except (NotSigned, NotAMessage) as error:
+        raise NotAsShown(f"what the desk shows of {report['target']} is no signed message: {error}") from None
+    said = {"action": str(content.action), "requester": content.originator}
+    said |= {name: getattr(content, name) for name in SIGNED_AS_SHOWN}
+    shown = {"set_point": None, "unit": "", **report}
+    if differing := [name for name, value in said.items() if shown[name] != value]:
+        told = ", ".join(differing)
+        raise NotAsShown(f"the signed bytes of {report['target']} say something else than the desk shows ({told})")
+    return document
 
 
 def signed(by: Signer, content: Message) -> bytes:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scada.commands.context import FAILED, config_of, told_failures
-from scada.commands.deskclient import Client, message, signed, signer
+from scada.commands.deskclient import Client, as_shown, message, signed, signer
 from scada.commands.duration import seconds_of
 from scada.config import Config
 from scada.control.jws import countersign
@@ -103,11 +103,12 @@ def approve(
         config = config_of(context)
         client = Client(config.var)
         report = client.waiting(name)
+        document = as_shown(report)
         _print(out, request_lines(report, config.language))
         by = signer(key, config)
         if not yes and not typer.confirm(say("Approve?", config.language)):
             raise typer.Exit(FAILED)
-        report = client.send(countersign(report["document"].encode(), by), "approvals")
+        report = client.send(countersign(document, by), "approvals")
         _watch(out, config, client, report)
 
 

@@ -109,21 +109,21 @@ class DeskDoor:
 
     def _carry_out(self, document: bytes, command: str) -> Done:
         try:
-            report = self._client.send(document)
-            report = self._approved(report)
+            report = self._approved(self._client.send(document), document)
             for news in self._client.follow(report):
                 report = news
         except DeskSilent as error:
             raise LinkError(f"{error} (command {command})") from None
         return Done(Outcome(report["outcome"]), _sentence(report), command)
 
-    def _approved(self, report: dict[str, Any]) -> dict[str, Any]:
+    def _approved(self, report: dict[str, Any], document: bytes) -> dict[str, Any]:
+        """The second signature goes over what was sent from here, not over what comes back."""
         if report["outcome"] is not None or report["waits_for"] != "approval":
             return report
         if self._second is None:
             self._tell(f"waits for a second person: scada approve {report['target']} --key …")
             return report
-        approval = self._client.send(countersign(report["document"].encode(), self._second), "approvals")
+        approval = self._client.send(countersign(document, self._second), "approvals")
         if approval["outcome"] == "refused":
             self._tell(f"the second signature was refused: {_sentence(approval)}")
             return report

@@ -119,6 +119,12 @@ PERSONS: Final[Mapping[str, str]] = {
     "message {w} was received before": "bản tin {0} đã được nhận trước đó",
     "the desk's clock is {w} s behind its own journal": "đồng hồ của bàn điều khiển chậm {0} s so với nhật ký của nó",
     # approval
+    "the signed bytes of {w} say something else than the desk shows ({})": (
+        "nội dung đã ký của {0} khác với nội dung bàn điều khiển hiển thị ({1})"
+    ),
+    "what the desk shows of {w} is no signed message: {}": (
+        "nội dung bàn điều khiển hiển thị về {0} không phải là bản tin đã ký: {1}"
+    ),
     "no command {w} waits for approval": "không có lệnh {0} nào chờ duyệt",
     "what was approved is not what was requested": "nội dung được duyệt không phải nội dung được yêu cầu",
     "{w} does not wait for this approval": "{0} không chờ lần duyệt này",
