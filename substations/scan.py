@@ -69,6 +69,8 @@ class StationScan:
         )
         self._chatter = ChatterFilter(points, rule)
         self._freeze = StationFreeze(code, link, self._last)
+        self._untold: list[SampleArray] = []
+        """Events of an interrogation that broke off."""
         self._superseded = Superseded()
 
     @property
@@ -170,6 +172,7 @@ class StationScan:
             return False
         self._counts.last_scan_s = self._timing.monotonic() - started
         self._note_answer()
+        self._deliver_untold()
         for each, answer in answers.items():
             self._deliver(each, self._superseded.without(answer))
         self._superseded.clear()
@@ -182,9 +185,15 @@ class StationScan:
 
     async def _interrogate(self) -> dict[float, ScanAnswer]:
         """General interrogation: the present value of every point, whatever its period."""
-        return {
-            period_s: await self._link.scan(period_s, Cause.GENERAL_INTERROGATION) for period_s in self._link.periods
-        }
+        answers: dict[float, ScanAnswer] = {}
+        try:
+            for period_s in self._link.periods:
+                answers[period_s] = await self._link.scan(period_s, Cause.GENERAL_INTERROGATION)
+        except LinkError:
+            # Values are read again with the next one; events a device has handed over count there as taken.
+            self._untold += [each.batch[: each.of_source] for each in answers.values() if each.of_source]
+            raise
+        return answers
 
     async def _reconnect(self) -> None:
         """Try again, each time after twice the wait, until the station answers."""
@@ -194,10 +203,18 @@ class StationScan:
             await self._attempt(self._link.periods[0], Cause.GENERAL_INTERROGATION)
             wait = min(wait * 2, self._config.reconnect_max_s)
 
+    def _deliver_untold(self) -> None:
+        untold, self._untold = self._untold, []
+        for events in untold:
+            self._pass_on(events)
+
+    def _pass_on(self, batch: SampleArray) -> None:
+        self._last.take(batch)
+        self._counts.count_samples(len(batch), self._timing.monotonic())
+        self._sink_some(self._chatter.pass_on(batch, self._timing.now()))
+
     def _deliver(self, period_s: float, answer: ScanAnswer) -> None:
-        self._last.take(answer.batch)
-        self._counts.count_samples(len(answer.batch), self._timing.monotonic())
-        self._sink_some(self._chatter.pass_on(answer.batch, self._timing.now()))
+        self._pass_on(answer.batch)
         for each in answer.failed:
             self._sink(self._last.doubted(each.points, each.quality, self._timing.now()))
         self._note_failing(period_s, answer.failed)

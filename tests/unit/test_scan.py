@@ -324,3 +324,28 @@ async def test_what_was_read_before_somebody_else_read_it_is_no_news_but_events_
     assert during["time"].tolist() == [1, moment]
     after = next(batch for batch in delivered if batch["time"].max() > moment and batch["point"][0] == ids[0])
     assert after["point"].tolist() == ids.tolist()
+
+
+async def test_events_of_an_interrogation_that_broke_off_come_with_the_next_one_and_only_once() -> None:
+    """The device takes what it has handed over for read: it does not tell it again."""
+    world = World(until=4.9)
+    ids = np.array([point.id for point in FAST], dtype=np.int32)
+    handed_over: list[SampleArray] = []
+
+    def break_off_once(time: float, period: float) -> ScanAnswer | None:
+        read = samples(ids, int(time * 1e6), np.full(2, time), 0, Cause.GENERAL_INTERROGATION)
+        if period == 5.0 and len(handed_over) == 1:
+            handed_over.append(read)
+            return silent(time, period)
+        if period == 1.0 and not handed_over:
+            event = samples(ids[:1], 1, np.array([7.0]), 0, Cause.SPONTANEOUS)
+            handed_over.append(event)
+            return ScanAnswer(np.concatenate([event, read]), of_source=1)
+        return None
+
+    scan, delivered = await scanned(FakeLink(world, break_off_once))
+    told = np.concatenate(delivered)
+    assert told[["point", "time", "value"]].tolist()[0] == (ids[0], 1, 7.0), "before what is newer"
+    assert told["time"].tolist().count(1) == 1
+    assert handed_over[1]["time"][0] not in told["time"], "what was read then is read again"
+    assert scan.statistics.samples == len(told)
