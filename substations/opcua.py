@@ -30,7 +30,7 @@ from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.ports import Clock
 from scada.model.quality import Quality
-from scada.model.sample import SampleArray
+from scada.model.sample import SampleArray, no_samples
 from scada.model.station import Endpoint
 from substations.changeblock import ChangeBlock, joined
 from substations.link import FailedRead, LinkCounts, ScanAnswer
@@ -69,6 +69,8 @@ class OpcuaLink:
         self._ids: list[ua.NodeId] = []
         self._subscriptions = Subscriptions(nodes.station, nodes.points, self)
         self._is_lost = self._must_read_again = False
+        self._untold: list[SampleArray] = []
+        """Changes taken from the server and not yet handed over: no interrogation that breaks off may lose them."""
         self._round_trips = self._errors = self._missed = self._heard_changes = self._unknown = 0
         self._loss = ""
 
@@ -144,16 +146,18 @@ class OpcuaLink:
         client = self._client
         if client is None:
             raise LinkError("is not open")
-        batches = [self._changes.drain(Cause.SPONTANEOUS)]
+        self._untold.append(self._changes.drain(Cause.SPONTANEOUS))
         # What came before a link died is handed over first; the next scan finds it dead.
-        if not len(batches[0]):
+        if not any(map(len, self._untold)):
             self._check_alive(client)
+        present = no_samples()
         if cause is not Cause.SPONTANEOUS or self._must_read_again or self._conditions.asks_refresh:
             try:
-                batches += await self._interrogate(client, cause)
+                present = await self._interrogate(client, cause)
             except _DRIVER_ERRORS as error:
                 raise LinkError(_reason(error)) from None
-        told = np.concatenate(batches)
+        told = np.concatenate([*self._untold, present])
+        self._untold.clear()
         return ScanAnswer(told, self._refused, len(told))
 
     @property
@@ -164,8 +168,11 @@ class OpcuaLink:
             for row, why in self._subscriptions.refused
         )
 
-    async def _interrogate(self, client: ResumingClient, cause: Cause) -> list[SampleArray]:
-        """Events that came meanwhile, then the present value of every point; subscribes what is not subscribed yet."""
+    async def _interrogate(self, client: ResumingClient, cause: Cause) -> SampleArray:
+        """The present value of every point; subscribes what is not subscribed yet. What came meanwhile is told first.
+
+        A change may overtake the answer to the read before it: then only the change is told.
+        """
         subscriptions, conditions = self._subscriptions, self._conditions
         is_new = not subscriptions.are_made
         if is_new and conditions:
@@ -174,16 +181,19 @@ class OpcuaLink:
         is_complete = is_new
         if subscriptions.events is not None and (cause is not Cause.BACKGROUND_SCAN or self._must_refresh):
             is_complete = await self._refresh(client, subscriptions.events) or is_new
-        batches = [self._changes.drain(Cause.SPONTANEOUS)]
+        meanwhile = self._changes.drain(Cause.SPONTANEOUS)
+        self._untold.append(meanwhile)
         if subscriptions.events is not None:
             present = conditions.settle(present, is_complete=is_complete)
         self._changes.note(present)
         self._must_read_again = conditions.asks_refresh = False
-        batches.append(self._changes.drain(cause))
+        answer = self._changes.drain(cause)
+        told = conditions.rows if subscriptions.events is not None else frozenset[int]()
+        # What is newer than the answer is told by the subscription too; only of conditions an answer may be newer.
+        overtaken = np.isin(answer["point"], meanwhile["point"]) & ~np.isin(answer["point"], self._points[list(told)])
         if is_new:
-            told = conditions.rows if subscriptions.events is not None else frozenset[int]()
             await subscriptions.follow_values(client, self._ids, told)
-        return batches
+        return answer[~overtaken]
 
     @property
     def _must_refresh(self) -> bool:

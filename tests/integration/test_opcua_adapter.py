@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
-from asyncua import Server, ua
+from asyncua import Client, Server, ua
 
 from scada.config import ScanConfig
 from scada.model.cause import Cause
@@ -18,6 +19,7 @@ from scada.model.quality import Quality
 from scada.model.sample import SampleArray
 from scada.model.station import Endpoint, Protocol
 from simulators.address_space import Nodes, SharingServer, standard_nodes
+from substations.changeblock import ChangeBlock
 from substations.nodemap import NodeType
 from substations.nodes import BoundNode, StationNodes
 from substations.opcua import OpcuaLink
@@ -152,6 +154,60 @@ async def test_interrogation_changes_status_and_source_time_arrive_as_they_were(
         background = (await link.scan(0.1, Cause.BACKGROUND_SCAN)).batch
         assert background["cause"].tolist() == [Cause.BACKGROUND_SCAN] * 3
         await link.close()
+
+
+async def noted(link: OpcuaLink) -> None:
+    """A change has come, and waits for the next scan."""
+    await eventually(lambda: bool(link._changes._waiting))
+
+
+async def test_a_change_that_overtakes_the_answer_to_an_integrity_scan_is_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both may come in one packet: the change is taken at once, the answer a few turns of the event loop later."""
+    async with device() as one:
+        link = make_link(one.port)
+        await link.open()
+        await link.scan(0.1, Cause.GENERAL_INTERROGATION)
+        await collect(link, 3)
+        read = link._read_all
+
+        async def overtaken(client: Client) -> ChangeBlock:
+            answer = await read(client)
+            await one.write(BREAKER, 1)
+            await noted(link)
+            return answer
+
+        monkeypatch.setattr(link, "_read_all", overtaken)
+        batch = (await link.scan(0.1, Cause.BACKGROUND_SCAN)).batch
+        await link.close()
+    assert batch[batch["point"] == point_of(BREAKER)][["value", "cause"]].tolist() == [(1.0, Cause.SPONTANEOUS)]
+    assert set(batch["point"].tolist()) == {point_of(node) for node in NODES}
+
+
+async def test_changes_before_an_integrity_scan_that_broke_off_come_with_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server was told that they had arrived: it does not tell them again."""
+    async with device() as one:
+        link = make_link(one.port)
+        await link.open()
+        await link.scan(0.1, Cause.GENERAL_INTERROGATION)
+        await collect(link, 3)
+        for position in (1, 0, 2):
+            await one.write(BREAKER, position)
+        await noted(link)
+        with monkeypatch.context() as broken:
+            broken.setattr(link, "_read_all", AsyncMock(side_effect=ConnectionError("reset")))
+            with pytest.raises(LinkError, match="reset"):
+                await link.scan(0.1, Cause.BACKGROUND_SCAN)
+        await link.close()
+        await link.open()
+        batch = (await link.scan(0.1, Cause.GENERAL_INTERROGATION)).batch
+        await link.close()
+    shown = batch[batch["point"] == point_of(BREAKER)]
+    assert shown["value"].tolist() == [1.0, 0.0, 2.0, 2.0]
+    assert shown["cause"].tolist() == [*[Cause.SPONTANEOUS] * 3, Cause.GENERAL_INTERROGATION]
 
 
 async def test_a_node_the_server_does_not_have_is_invalid_and_the_others_are_read() -> None:
