@@ -4,7 +4,8 @@ Knows the order. Does not know protocols, SQL or the clock of the scan.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,8 +22,11 @@ from scada.model.sample import PointArray, SampleArray
 from scada.model.station import Station
 from scada.model.statusevent import status_events
 
+logger = logging.getLogger(__name__)
+
 HOUR_US: Final = 3_600_000_000
-_AFTER_THE_HOUR_S: Final = 0.05
+_LONGEST_SLEEP_S: Final = 60.0
+"""The clock may be set while somebody sleeps: so late, an hour's totals are still told as those of the hour."""
 
 Report = Callable[[SampleArray], None]
 
@@ -30,7 +34,14 @@ Report = Callable[[SampleArray], None]
 class Following:
     """Between scan and sinks: ``take`` gives what of a batch is to be reported, derived points included."""
 
-    def __init__(self, stations: Sequence[Station], image: ProcessImage, *, clock: Clock = now_us) -> None:
+    def __init__(
+        self,
+        stations: Sequence[Station],
+        image: ProcessImage,
+        *,
+        clock: Clock = now_us,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.image = image
         self.events: TelemetrySink | None = None
         """Where events go; None while another process is in control and stores them."""
@@ -42,6 +53,7 @@ class Following:
         self.totals_frozen = 0
         """Samples made by ``freeze``: reported, though no batch brought them."""
         self._clock = clock
+        self._sleep = sleep
 
     def take(self, batch: SampleArray) -> SampleArray:
         """Apply a batch and return what is to be reported of it and of the points derived from it."""
@@ -78,9 +90,15 @@ class Following:
 
     async def freeze_every_hour(self, report: Report, ask: Callable[[int], None]) -> None:
         """At each full hour ``ask`` the devices that can to freeze, and report the other totals, until cancelled."""
+        hour = 0
         while True:
-            now = self._clock()
-            hour = (now // HOUR_US + 1) * HOUR_US
-            await asyncio.sleep((hour - now) / 1e6 + _AFTER_THE_HOUR_S)
+            hour = max(hour, self._clock() // HOUR_US * HOUR_US) + HOUR_US
+            while (left_s := (hour - self._clock()) / 1e6) > 0.0:
+                await self._sleep(min(left_s, _LONGEST_SLEEP_S))
+            if -left_s > _LONGEST_SLEEP_S:
+                logger.warning(
+                    "totals of the full hour are not frozen: it was over for %.0f s when the clock was set", -left_s
+                )
+                continue
             ask(hour)
             report(self.freeze(hour))

@@ -1,5 +1,6 @@
 """Claims about what follows a batch: derived points are reported with it, events are handed on, totals are frozen."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,50 @@ class Kept:
 
 def following(station: Station) -> Following:
     return Following([station], ProcessImage(station.shown_points), clock=lambda: NOON + 77)
+
+
+class Wall:
+    """A clock that goes on while somebody sleeps, and is set by ``steps``: by how many s, at its so many-th sleep."""
+
+    def __init__(self, steps: dict[int, int], sleeps: int = 200) -> None:
+        self.now, self._steps, self._left, self._count = NOON + 77, steps, sleeps, 0
+
+    async def sleep(self, seconds: float) -> None:
+        self._count += 1
+        if self._count > self._left:
+            raise asyncio.CancelledError
+        self.now += int((seconds + self._steps.get(self._count, 0)) * 1e6)
+        await asyncio.sleep(0)
+
+
+async def hours_frozen(station: Station, wall: Wall) -> list[tuple[int, int]]:
+    """What was asked of the devices, as hours after noon, and how many s after that."""
+    one = Following([station], ProcessImage(station.shown_points), clock=lambda: wall.now, sleep=wall.sleep)
+    asked: list[tuple[int, int]] = []
+
+    def ask(hour: int) -> None:
+        asked.append(((hour - NOON) // HOUR_US, (wall.now - hour) // 1_000_000))
+
+    with pytest.raises(asyncio.CancelledError):
+        await one.freeze_every_hour(lambda _: None, ask)
+    return asked
+
+
+async def test_totals_are_frozen_once_at_each_full_hour(station: Station) -> None:
+    assert await hours_frozen(station, Wall({})) == [(1, 0), (2, 0), (3, 0)]
+
+
+async def test_a_clock_that_is_set_freezes_no_total_before_its_hour_and_none_twice(station: Station) -> None:
+    """Set back by 30 s after 20 minutes, and by a minute just after the second hour."""
+    assert await hours_frozen(station, Wall({20: -30, 122: -60})) == [(1, 0), (2, 0), (3, 0)]
+
+
+async def test_totals_of_an_hour_that_is_long_over_are_not_those_of_that_hour(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The machine slept for two hours."""
+    assert await hours_frozen(station, Wall({20: 7200})) == [(3, 0), (4, 0), (5, 0)]
+    assert "totals of the full hour are not frozen: it was over for 4800 s when the clock was set" in caplog.text
 
 
 def told(station: Station, values: dict[str, float], time: int = NOON, quality: int = 0) -> SampleArray:
