@@ -5,9 +5,9 @@ database is away. Calls block.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from historian.connection import DatabaseLink
 from historian.queries import query
@@ -27,14 +27,15 @@ class JournalArchive:
         return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
     def write(self, segment: int, entries: Sequence[Entry]) -> None:
-        """Store entries of one segment; those that are there already stay as they are."""
+        """Store entries of one segment; those that are there already stay as they are. In place of NUL, which no text
+        of the database holds, stands U+FFFD: the hash remains that of the original."""
         rows = [
             {
                 "segment": segment,
                 "sequence": entry.sequence,
                 "time": entry.time,
                 "kind": entry.kind,
-                "body": json.dumps(entry.body, ensure_ascii=False),
+                "body": json.dumps(_storable(entry.body), ensure_ascii=False),
                 "previous": entry.previous,
                 "hash": entry.hash,
             }
@@ -61,3 +62,12 @@ class JournalArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _storable(content: Any) -> Any:
+    """JSON as PostgreSQL accepts it: what a message that was turned away says of itself may be anything."""
+    if isinstance(content, str):
+        return content.replace("\x00", "\ufffd")
+    if isinstance(content, Mapping):
+        return {_storable(name): _storable(value) for name, value in content.items()}
+    return [_storable(each) for each in content] if isinstance(content, list | tuple) else content

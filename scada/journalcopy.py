@@ -12,6 +12,7 @@ from historian.journal import JournalArchive
 from scada.control.journal import entry_in
 from scada.control.tenure import segments
 from scada.hashchain import ChainError, Entry
+from scada.model.errors import StoreRejected
 
 AT_ONCE: Final = 500
 
@@ -29,15 +30,20 @@ class JournalCopy:
     def forward(self, archive: JournalArchive) -> int:
         """Copy what has not arrived there yet; how many entries. Blocks; raises StoreUnavailable.
 
-        A line that cannot be read ends the copy there, told once: the desk goes on, and `scada journal verify` judges.
+        A line that cannot be read, or that the database refuses, ends the copy there, told once: the desk goes on, and
+        `scada journal verify` judges.
         """
         token, sequence = archive.last()
         count = 0
         for path in segments(self._folder):
             if (segment := int(path.stem)) >= token:
                 fresh, end = self._fresh(path, sequence if segment == token else 0)
-                for first in range(0, len(fresh), AT_ONCE):
-                    archive.write(segment, fresh[first : first + AT_ONCE])
+                try:
+                    for first in range(0, len(fresh), AT_ONCE):
+                        archive.write(segment, fresh[first : first + AT_ONCE])
+                except StoreRejected as refused:
+                    self._tell(f"the database does not take: segment {path.stem}, {refused}")
+                    break
                 self._read[segment] = end
                 count += len(fresh)
         return count
@@ -58,7 +64,7 @@ class JournalCopy:
                     try:
                         fresh.append(entry_in(line, lines + 1))
                     except ChainError as error:
-                        self._tell(f"segment {path.stem}, {error}")
+                        self._tell(f"cannot be read: segment {path.stem}, {error}")
                         break
                 lines, offset = lines + 1, offset + len(line)
         return fresh, (lines, offset)
@@ -66,4 +72,4 @@ class JournalCopy:
     def _tell(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
-            log.error("The copy of the control desk's journal ends at an entry that cannot be read: %s", fault)
+            log.error("The copy of the control desk's journal ends at an entry that %s", fault)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import psycopg
 import pytest
 
 from historian.journal import JournalArchive
@@ -12,7 +13,7 @@ from scada.control.recovery import begin
 from scada.control.tenure import segments, take
 from scada.hashchain import Entry
 from scada.journalcopy import JournalCopy
-from scada.model.errors import StoreUnavailable
+from scada.model.errors import StoreRejected, StoreUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +54,7 @@ class Archive:
     def __init__(self) -> None:
         self.rows: list[tuple[int, int]] = []
         self.is_away = False
+        self.refuses = False
 
     def last(self) -> tuple[int, int]:
         return max(self.rows, default=(0, 0))
@@ -60,6 +62,8 @@ class Archive:
     def write(self, segment: int, entries: Sequence[Entry]) -> None:
         if self.is_away:
             raise StoreUnavailable("away")
+        if self.refuses:
+            raise StoreRejected("refused by the database: no such text")
         self.rows += [(segment, entry.sequence) for entry in entries]
 
 
@@ -107,3 +111,34 @@ def test_an_entry_that_cannot_be_read_ends_the_copy_there_told_once_and_stops_no
     assert [copied(copy, archive) for _ in range(3)] == [2, 0, 0]
     told = "The copy of the control desk's journal ends at an entry that cannot be read: segment 000001, entry 3: "
     assert [each.startswith(told) for each in caplog.messages] == [True]
+
+
+def test_a_text_the_database_cannot_keep_does_not_end_the_copy(tmp_path: Path, database: str) -> None:
+    """A message that was turned away may say anything; PostgreSQL keeps no NUL."""
+    tenure = take(tmp_path, lambda: 0.0)
+    assert tenure is not None
+    journal, _ = begin(tmp_path, tenure, NOW)
+    journal.append("refused", {"id": "a\x00b", "names": ["\x00", r"\u0000"]}, NOW)
+    journal.close(NOW)
+    with JournalArchive(database) as archive:
+        assert JournalCopy(tmp_path).forward(archive) == 3
+        (path,) = segments(tmp_path)
+        assert archive.hashes(1) == {entry.sequence: entry.hash for entry in whole_entries(path)}
+    with psycopg.connect(database) as connection:
+        (body,) = connection.execute("SELECT body FROM control_journal WHERE kind = 'refused'").fetchone() or ()
+    assert body == {"id": "a\ufffdb", "names": ["\ufffd", r"\u0000"]}
+
+
+def test_what_the_database_refuses_ends_the_copy_there_and_not_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, copy = Archive(), JournalCopy(tmp_path)
+    written(tmp_path, 1)
+    archive.refuses = True
+    assert [copied(copy, archive), copied(copy, archive)] == [0, 0]
+    assert caplog.messages == [
+        "The copy of the control desk's journal ends at an entry that the database does not take: "
+        "segment 000001, refused by the database: no such text"
+    ]
+    archive.refuses = False
+    assert copied(copy, archive) == 3
