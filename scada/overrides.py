@@ -12,6 +12,8 @@ from scada.model.override import OverrideAct, OverrideAction
 from scada.model.point import DoublePoint, Point, PointKind
 
 ENDS = (OverrideAction.RELEASE, OverrideAction.EXPIRE)
+LATEST_END_US = 4_102_444_800_000_000
+"""2100-01-01: no calendar of the database or of Python has every number that JSON can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,16 @@ class OverrideBook:
             return f"no point {request.point!r} here"
         if not request.why.strip():
             return "say why: a point that does not show the field needs a reason"
+        if "\x00" in request.why:
+            return "the reason holds a NUL, which nobody can write down"
         if request.action is OverrideAction.RELEASE and request.point not in self.holding:
             return f"{request.point} is neither substituted nor blocked"
         if request.action is OverrideAction.EXPIRE:
             return "nobody may ask for an expiry"
         if request.until is not None and request.until <= now:
             return "the end of the substitution is in the past"
+        if request.until is not None and request.until > LATEST_END_US:
+            return "the end of the substitution is after the year 2100: without one it holds until it is released"
         if request.action is OverrideAction.SUBSTITUTE:
             return unfit(point, request.value)
         return ""
