@@ -113,7 +113,8 @@ class StationScan:
         self._superseded.note(points, self._timing.now())
 
     async def run(self) -> None:
-        """Scan until cancelled. A crash of our own making leaves by its exception, with the link closed."""
+        """Scan until cancelled. A crash of our own making leaves by its exception, with the link lost and closed:
+        nobody asks the station until the scan begins again."""
         try:
             schedule = self._new_schedule()
             while True:
@@ -122,6 +123,11 @@ class StationScan:
                     schedule = self._new_schedule()
                 await self._sleep_until(schedule.due[schedule.next])
                 await self._scan_due(schedule, schedule.next)
+        except Exception as error:
+            if self._state is not LinkState.LOST:
+                self._lose(f"the scan crashed: {error!r}")
+            self._tell_figures()
+            raise
         finally:
             self._is_open = False
             await self._link.close()
@@ -247,15 +253,13 @@ class StationScan:
         self._silent_in_row += 1
         if self._state is LinkState.LOST or self._silent_in_row < self._config.silent_scans:
             return
+        self._lose(f"no answer for {self._silent_in_row} scans", reason)
+
+    def _lose(self, why: str, reason: str = "") -> None:
         self._state, self._since = LinkState.LOST, self._timing.now()
         self._failing.clear()
-        logger.warning(
-            "%s link lost: no answer for %d scans; %d points not topical (%s)",
-            self.code,
-            self._silent_in_row,
-            len(self._last.ids),
-            reason,
-        )
+        because = f" ({reason})" if reason else ""
+        logger.warning("%s link lost: %s; %d points not topical%s", self.code, why, len(self._last.ids), because)
         self._sink(self._last.doubted(self._last.ids, Quality.NOT_TOPICAL, self._timing.now()))
         self._sink_some(self._freeze.give_up("the link is lost", doubt=Quality.NOT_TOPICAL))
 

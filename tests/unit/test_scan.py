@@ -248,6 +248,29 @@ async def test_a_crash_is_logged_and_the_scan_begins_again(caplog: pytest.LogCap
     assert "TN07 scan crashed" in caplog.text
 
 
+async def test_what_a_crashed_scan_brought_before_is_not_topical_until_it_goes_on() -> None:
+    """Nobody asks the station meanwhile: what it said last must not pass for the present."""
+    world = World(until=30.0)
+
+    def crash_for_a_while(time: float, _period: float) -> ScanAnswer | None:
+        if 3.0 < time < 12.0:
+            raise ZeroDivisionError
+        return None
+
+    link = FakeLink(world, crash_for_a_while)
+    delivered: list[tuple[float, SampleArray]] = []
+    scan = StationScan("TN07", POINTS, link, lambda batch: delivered.append((world.time, batch)), CONFIG, world.timing)
+    with pytest.raises(asyncio.CancelledError):
+        await scan.supervise()
+    doubted = [(time, batch) for time, batch in delivered if (batch["quality"] & Quality.NOT_TOPICAL).all()]
+    ((time, batch),) = doubted
+    assert 3.0 < time < 4.0, "at once, and once"
+    assert batch["point"].tolist() == [point.id for point in POINTS]
+    after = next(batch for time, batch in delivered if time > 12.0)
+    assert set(after["cause"].tolist()) == {Cause.GENERAL_INTERROGATION}
+    assert scan.statistics.state is LinkState.UP
+
+
 async def test_a_station_that_never_answers_does_not_delay_its_neighbour() -> None:
     released = asyncio.Event()
     done = asyncio.Event()
