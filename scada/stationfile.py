@@ -13,7 +13,17 @@ from pathlib import Path
 from scada.baytype import BayType, check_shares, read_bay_types
 from scada.derivedrow import check_station_rows
 from scada.model.errors import Fault
-from scada.model.station import SECURITY_POLICIES, Infeed, Line, Protocol, Province, Station, TerminalKind, Transformer
+from scada.model.station import (
+    MOST_TRANSACTIONS,
+    SECURITY_POLICIES,
+    Infeed,
+    Line,
+    Protocol,
+    Province,
+    Station,
+    TerminalKind,
+    Transformer,
+)
 from scada.stationbuild import BayRow, StationFile, build_station
 from scada.tables import Faults, bounded, load_table, nearest, refuse_faults
 
@@ -224,10 +234,15 @@ def _units(file: StationFile) -> set[int]:
 def _check_places(file: StationFile, faults: Faults) -> None:
     """Unit 0 is a broadcast: an order to it would reach every device behind a gateway."""
     if file.endpoint.protocol is not Protocol.MODBUS:
+        if file.endpoint.max_transactions != 1:
+            faults.add("endpoint.max_transactions", "belongs to Modbus; this station speaks OPC UA")
         for index, row in enumerate(file.bay, start=1):
             if row.unit_id is not None:
                 faults.add(f"bay[{index}].unit_id", "belongs to Modbus; this station speaks OPC UA")
         return
+    if not 1 <= file.endpoint.max_transactions <= MOST_TRANSACTIONS:
+        stated = file.endpoint.max_transactions
+        faults.add("endpoint.max_transactions", f"{stated} is not in 1..{MOST_TRANSACTIONS}")
     own = file.endpoint.unit_id
     told = [("endpoint", own), *((f"bay[{index}]", row.unit_id) for index, row in enumerate(file.bay, start=1))]
     for key, unit in told:

@@ -11,6 +11,7 @@ from typing import Final
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusTcpServer
+from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pymodbus.simulator.simcore import SimCore
 
@@ -65,6 +66,44 @@ class _ImageStore(SimCore):
         return self._units[device_id]
 
 
+class _InTurn(ServerRequestHandler):
+    """One connection, answering requests that arrive together one after the other; pymodbus answers one of them."""
+
+    def __init__(self, owner: ModbusTcpServer) -> None:
+        traces = (owner.trace_packet, owner.trace_pdu, owner.trace_connect)
+        super().__init__(owner, *traces)  # type: ignore[no-untyped-call]  # pymodbus left it untyped
+        self._unread = b""
+        self._is_busy = False
+
+    def callback_data(self, data: bytes, addr: tuple[str, int] | None = None) -> int:
+        """Take everything: what the library still has of it when it answers, it throws away."""
+        self._unread += data
+        if not self._is_busy:
+            self._begin_next(addr)
+        return len(data)
+
+    async def handle_request(self) -> None:
+        """Answer the request at hand, then go on to the next."""
+        try:
+            await super().handle_request()  # type: ignore[no-untyped-call]
+        finally:
+            self._is_busy = False
+            if self._unread:
+                self._begin_next(self.last_addr)
+
+    def _begin_next(self, addr: tuple[str, int] | None) -> None:
+        self._unread = self._unread[super().callback_data(self._unread, addr) :]
+        self._is_busy = self.last_pdu is not None
+
+
+class _Server(ModbusTcpServer):
+    """pymodbus' server with connections of that kind."""
+
+    def callback_new_connection(self) -> ServerRequestHandler:
+        """Of a client that has come."""
+        return _InTurn(self)
+
+
 class ModbusStation:
     """Serves the images of its units on one socket, from ``start`` to ``stop``."""
 
@@ -77,7 +116,7 @@ class ModbusStation:
     async def start(self, host: str, port: int) -> int:
         """Listen and answer from now on; returns the port, of interest when 0 was asked for. Raises PortTaken."""
         opened = listen(host, port, self.station)
-        server = ModbusTcpServer(_placeholder(min(self._units)), address=(host, port))
+        server = _Server(_placeholder(min(self._units)), address=(host, port))
         server.context = _ImageStore(self._units, self._clock)
         server.call_create = partial(
             asyncio.get_running_loop().create_server, server.handle_new_connection, sock=opened

@@ -53,20 +53,23 @@ def is_modbus(data: bytes) -> bool:
     return len(data) < _SHORTEST or (data[2:4] == b"\0\0" and data[7] in _ANSWERED)
 
 
-def answer_in(data: bytes, number: int, unit: int) -> bytes | None:
+def answer_in(data: bytes, number: int, unit: int, *, alone: bool = True) -> bytes | None:
     """What follows the header in the answer to question ``number``, None while it has not come whole.
 
-    Answers to other questions and from other units are passed over. Devices that repeat no number send 0.
+    Answers to other questions and from other units are passed over. Devices that repeat no number send 0: that is an
+    answer only to a question that was ``alone``.
     """
     at = 0
     while len(data) - at >= _SHORTEST:
-        told, _, length, told_unit = _HEADER.unpack_from(data, at)
+        told, protocol, length, told_unit = _HEADER.unpack_from(data, at)
+        if protocol:
+            return None
         end = at + _HEADER.size - 1 + length
         if length == _TOO_SHORT and len(data) - at == _EXCEPTION:
             end += 1
         if len(data) < end:
             return None
-        if told in (number, 0) and told_unit == unit:
+        if told_unit == unit and (told == number or (alone and told == 0)):
             return data[at + _HEADER.size : end]
         at = end
     return None

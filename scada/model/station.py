@@ -5,7 +5,7 @@ Knows topology and numbers. Does not know files, registers or the state of anyth
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scada.model.point import Point
 from scada.model.supervision import link_points
@@ -198,10 +198,17 @@ SECURITY_POLICIES = (NO_SECURITY, "Basic256Sha256")
 """The policies a station file may name: for OPC UA it names one, so that nothing is unprotected by omission."""
 
 
+MOST_TRANSACTIONS: Final = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a station answers. ``unit_id`` is used by Modbus only, ``path``, ``security`` and ``certificates``, a
-    folder, by OPC UA only."""
+    """Where a station answers. ``unit_id`` and ``max_transactions`` are used by Modbus only, ``path``, ``security`` and
+    ``certificates``, a folder, by OPC UA only.
+
+    ``max_transactions``: reads that may be under way at once on a connection, more than one only where the device
+    allows it (Modbus Messaging on TCP/IP V1.0b, NumberMaxOfClientTransaction: 1 to 16).
+    """
 
     protocol: Protocol
     host: str
@@ -211,6 +218,7 @@ class Endpoint:
     security: str = ""
     timeout_s: float = 2.0
     certificates: str = ""
+    max_transactions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,20 @@ async def test_a_register_holds_what_the_plant_shows(field: Field, client: Clien
     assert power > 50
 
 
+async def test_requests_that_come_together_or_in_pieces_are_answered_in_their_order(client: Client) -> None:
+    requests = [struct.pack(">HHHBBHH", 100 + n, 0, 6, client.unit, READ_INPUT, n, 1) for n in range(16)]
+    whole = b"".join(requests)
+    async with asyncio.timeout(60.0):
+        for part in (whole[:7], whole[7:100], whole[100:]):
+            client.writer.write(part)
+            await client.writer.drain()
+            await asyncio.sleep(0)
+        for n in range(len(requests)):
+            transaction, _, length, unit = struct.unpack(">HHHB", await client.reader.readexactly(7))
+            assert (transaction, unit) == (100 + n, client.unit)
+            await client.reader.readexactly(length - 1)
+
+
 async def test_an_address_outside_the_map_is_answered_with_illegal_data_address(client: Client) -> None:
     assert await client.ask(struct.pack(">BHH", READ_INPUT, 65000, 1)) == bytes([0x80 | READ_INPUT, 2])
     assert await client.ask(struct.pack(">BHH", READ_HOLDING, base_of("473"), 1)) == bytes([0x80 | READ_HOLDING, 2])

@@ -65,6 +65,16 @@ def test_a_device_that_repeats_no_number_is_heard() -> None:
     assert answer_in(frame(REGISTERS, number=0), NUMBER, UNIT) == REGISTERS
 
 
+def test_a_number_is_needed_to_tell_the_answers_of_several_questions_apart() -> None:
+    assert answer_in(frame(REGISTERS, number=0), NUMBER, UNIT, alone=False) is None
+    assert answer_in(frame(REGISTERS, number=0) + frame(REGISTERS), NUMBER, UNIT, alone=False) == REGISTERS
+
+
+def test_behind_what_is_no_modbus_nothing_is_an_answer() -> None:
+    other = frame(REGISTERS, number=NUMBER + 1)
+    assert answer_in(other[:2] + b"\0\1" + other[4:] + frame(REGISTERS), NUMBER, UNIT) is None
+
+
 def test_an_exception_whose_length_forgets_its_code_is_read() -> None:
     answer = answer_in(struct.pack(">HHHBBB", NUMBER, 0, 2, UNIT, 0x83, 2), NUMBER, UNIT)
     assert answer == b"\x83\x02"
