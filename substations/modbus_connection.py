@@ -10,8 +10,7 @@ and its answer is found in what came: half of what the library takes for it (``d
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -101,12 +100,14 @@ class ModbusConnection:
     async def read(self, unit: int, table: Table, start: int, count: int) -> RawArray:
         """The raw bytes of a unit's addresses [start, start + count). Raises Refusal and Silence, LinkError when not
         open."""
-        with self.asked((Wanted(unit, table, start, count),)) as (one,):
+        (one,) = self.ask((Wanted(unit, table, start, count),))
+        try:
             return await self.answer(one)
+        finally:
+            self.forget()
 
-    @contextmanager
-    def asked(self, reads: Sequence[Wanted]) -> Iterator[Sequence[Question]]:
-        """Send reads together, at most MOST_TRANSACTIONS; while the block lasts their answers may come, in any order.
+    def ask(self, reads: Sequence[Wanted]) -> Sequence[Question]:
+        """Send reads together, at most MOST_TRANSACTIONS; until ``forget`` their answers may come, in any order.
 
         Raises Silence when the connection is lost, LinkError when not open.
         """
@@ -119,13 +120,14 @@ class ModbusConnection:
         self._questions = questions
         # One write: with every one the library throws away what it has received.
         client.ctx.send(b"".join([question(each.number, *each.wanted) for each in questions]))
-        try:
-            yield questions
-        finally:
-            self._questions = []
-            for each in questions:
-                if not each.answer.cancel() and not each.answer.cancelled():
-                    each.answer.exception()  # or asyncio would complain of one that nobody has waited for
+        return questions
+
+    def forget(self) -> None:
+        """No answer is waited for any more."""
+        for each in self._questions:
+            if not each.answer.cancel() and not each.answer.cancelled():
+                each.answer.exception()  # or asyncio would complain of one that nobody has waited for
+        self._questions = []
 
     async def answer(self, one: Question) -> RawArray:
         """The raw bytes one question asks for, within the time for an answer from now. Raises Refusal and Silence."""

@@ -35,16 +35,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """One read of the plan; ``part`` of a larger one that the device refuses as a whole."""
+    """One read of the plan and how it is asked; ``part`` of a larger one that the device refuses as a whole."""
 
     read: ReadBlock
+    wanted: Wanted
     name: str
     part: bool = False
-
-    @property
-    def wanted(self) -> Wanted:
-        """What is asked."""
-        return Wanted(self.read.unit, self.read.table, self.read.start, self.read.count)
 
     def failed(self, quality: Quality, reason: str) -> FailedRead:
         """Its points got ``quality``."""
@@ -136,23 +132,26 @@ class CyclicReads:
 
     async def _read(self, asked: Sequence[Block], scan: Scan) -> dict[Block, str]:
         """Note what becomes of reads that are asked together; those that were not answered, and why."""
-        silent: dict[Block, str] = {}
         try:
-            with self._connection.asked([each.wanted for each in asked]) as questions:
-                for block, one in zip(asked, questions, strict=True):
-                    try:
-                        raw = await self._connection.answer(one)
-                    except Refusal as refusal:
-                        scan.answered = True
-                        self._refused(block, refusal.code, scan)
-                    except Silence as silence:
-                        silent[block] = str(silence)
-                    else:
-                        scan.answered = True
-                        self._resting.answered(block.name)
-                        scan.answers[block] = (raw, self._now())
+            questions = self._connection.ask([each.wanted for each in asked])
         except Silence as lost:
             return dict.fromkeys(asked, str(lost))
+        silent: dict[Block, str] = {}
+        try:
+            for block, one in zip(asked, questions, strict=True):
+                try:
+                    raw = await self._connection.answer(one)
+                except Refusal as refusal:
+                    scan.answered = True
+                    self._refused(block, refusal.code, scan)
+                except Silence as silence:
+                    silent[block] = str(silence)
+                else:
+                    scan.answered = True
+                    self._resting.answered(block.name)
+                    scan.answers[block] = (raw, self._now())
+        finally:
+            self._connection.forget()
         return silent
 
     async def _outlive(self, asked: Sequence[Block], silent: Mapping[Block, str], scan: Scan) -> bool:
@@ -219,7 +218,8 @@ class CyclicReads:
         scan.failed.append(failed)
 
     def _block(self, read: ReadBlock, *, part: bool = False) -> Block:
-        return Block(read, f"unit {read.unit} {read.place}" if self._several_units else read.place, part)
+        name = f"unit {read.unit} {read.place}" if self._several_units else read.place
+        return Block(read, Wanted(read.unit, read.table, read.start, read.count), name, part)
 
     def _divided(self, block: Block, parts: Sequence[Block]) -> Sequence[Block]:
         """One register the device does not have must not cost its neighbours; parts stay until it is connected anew."""
