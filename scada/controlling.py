@@ -26,6 +26,7 @@ from scada.control.parts import DeskParts, Foresight
 from scada.control.policy import SHIPPED, Policy, load_policy
 from scada.control.readiness import controllables, neighbours
 from scada.control.recovery import begin
+from scada.control.tasks import tell_fault
 from scada.control.tenure import HEARTBEAT_S, POLL_S, Tenure, Watch, take
 from scada.files import Installation
 from scada.image import ProcessImage
@@ -206,6 +207,8 @@ class DeskRoom:
             asyncio.create_task(self._beat(), name="control heartbeat"),
             asyncio.create_task(self._keep_ready(), name="command links"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(tell_fault)
         self.desk.start()
         self._thread.submit(self._warm)
         log.info("In control with token %d", self._tenure.token)

@@ -20,6 +20,7 @@ from scada.control.message import Wish
 from scada.control.movement import MovementWatch
 from scada.control.parts import DeskParts, Foresight
 from scada.control.readiness import wanted_value
+from scada.control.tasks import tell_fault
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.event import EventKind
@@ -82,13 +83,9 @@ class Conduct:
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         self._tasks.add(task := asyncio.create_task(work, name=name))
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_fault)
         return task
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: a fault of this program ended it", task.get_name(), exc_info=error)
 
     async def _lead_to_its_end(self, course: Course) -> None:
         why = FAULT

@@ -23,6 +23,7 @@ from scada.control.gate import Admitted, freshness
 from scada.control.journal import JournalWriter
 from scada.control.lifecycle import FAULT, STOPPED, Outcome
 from scada.control.message import US, Message
+from scada.control.tasks import tell_fault
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.errors import StoreError
@@ -96,8 +97,7 @@ class SupplyDesk:
         if order.end is None:
             # Stopped before its first step.
             self._give_up(order, STOPPED)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: a fault of this program ended it", task.get_name(), exc_info=error)
+        tell_fault(task)
 
     async def _lead_to_its_end(self, order: _Order) -> None:
         why = FAULT

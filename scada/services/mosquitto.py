@@ -23,7 +23,7 @@ from scada.services.settings import mosquitto_access, mosquitto_conf
 
 START_S = 60.0  # a database of some hundred megabytes is read back first
 STOP_S = 60.0  # and written
-PID_FILE_S = 2.0
+PID_FILE_S = 10.0
 DYING_S = 30.0
 
 # The distribution's path first: a user's PATH often lacks the folders for servers.
@@ -102,7 +102,7 @@ def start(installation: Installation, passwords: Mapping[str, str]) -> None:
     begun = time.monotonic()
     while reason := why_silent("127.0.0.1", installation.mqtt_port, credentials(passwords)[Role.MONITOR]):
         waited_s = time.monotonic() - begun
-        # It writes its pid file at once: none after two seconds means that it ended, whoever holds the port.
+        # It writes its pid file at once: none after that long means that it ended, whoever holds the port.
         ended = waited_s > PID_FILE_S and find_process(installation) is None
         if ended or waited_s > START_S:
             raise ServicesError(f"the broker did not start: {_logged(log, logged_before) or reason}")
