@@ -1,5 +1,7 @@
 """The load flow against figures found by hand, and its behaviour where there is no answer."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,3 +244,11 @@ def test_voltage_is_where_the_topology_says_energised_and_nowhere_else(
 
     state = topology.state(np.where(closed, DoublePoint.CLOSED, DoublePoint.OPEN).astype(np.int8))
     assert ((flows.node_kv > 0.0) == (state.energised == Certainty.YES)).all()
+
+
+def test_the_library_s_extras_that_are_not_there_are_nobody_s_news() -> None:
+    program = (
+        "import logging; logging.basicConfig(); import scada.grid.powsybl; logging.getLogger('powsybl').warning('x')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    assert ended.stderr == "WARNING:powsybl:x\n"
