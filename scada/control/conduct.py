@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from scada.control.alarms import DeskAlarms
 from scada.control.checks import Checks
@@ -24,7 +24,12 @@ from scada.control.tasks import tell_fault
 from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.event import EventKind
-from scada.model.switching import Allowed, Blocked, Refusal
+from scada.model.switching import Allowed, Blocked, Consequences, Refusal
+
+FORESEEN_WITHIN_S: Final = 10.0
+"""How long an order waits for what it would bring about; 20 ms are usual, a second the first time."""
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,7 @@ class Conduct:
         self._alarms = alarms
         self._movements = movements
         self._leases: dict[str, Course] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._foresights: dict[str, Foresight] = {}
         self.execution = Execution(
             Surroundings(
@@ -81,7 +86,7 @@ class Conduct:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _run(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    def _run(self, work: Coroutine[Any, Any, Answer], name: str) -> "asyncio.Task[Answer]":
         self._tasks.add(task := asyncio.create_task(work, name=name))
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(tell_fault)
@@ -130,7 +135,7 @@ class Conduct:
         foresee = self._parts.what_if(course.operation)
         is_read_before = course.needs_approval or course.message.do is Wish.SELECT
         if is_read_before:
-            course.consequences = await foresee()
+            course.consequences = await self._foreseen(course, foresee)
         else:
             # Nobody reads it before the frame, so the frame does not wait for it, nor share the processor with it.
             self._foresights[course.id] = foresee
@@ -162,6 +167,19 @@ class Conduct:
         if (foresee := self._foresights.pop(course.id, None)) is not None:
             # A task begins when the frame has been handed over.
             self._run(self._note(course, foresee), f"what-if {course.id}")
+
+    async def _foreseen(self, course: Course, foresee: Foresight) -> Consequences:
+        """What it would bring about. It informs and decides nothing: no order fails or waits for ever because of it."""
+
+        async def ask() -> Consequences:
+            return await foresee()
+
+        asking = self._run(ask(), f"what-if {course.id}")
+        await asyncio.wait([asking], timeout=FORESEEN_WITHIN_S)
+        if not asking.done():
+            reason = f"the load flow gave no answer within {FORESEEN_WITHIN_S:g} s"
+            return Consequences(known=False, reason=reason)
+        return asking.result() if asking.exception() is None else Consequences(known=False, reason=FAULT)
 
     async def _note(self, course: Course, foresee: Foresight) -> None:
         course.consequences = await foresee()

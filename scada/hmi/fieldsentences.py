@@ -226,6 +226,7 @@ ORDERS: Final[Mapping[str, str]] = {
         "bản ký không phải của lúc này: được ký lệch quá mười phút so với đồng hồ hệ thống"
     ),
     "the expected reading would not come: {}": "số đo mong đợi sẽ không có: {0}",
+    "the load flow gave no answer within {w} s": "bài toán trào lưu công suất không trả lời trong {0} s",
     "the expected reading did not come: {}": "số đo mong đợi không có: {0}",
     "{}, but it is {}": "{0}, nhưng đang là {1}",
     "staff on site: {w} {w}; waiting for its position": "nhân viên tại trạm: {0} {1}; chờ vị trí",

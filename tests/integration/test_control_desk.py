@@ -7,6 +7,7 @@ import asyncio
 import errno
 import os
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from scada.control import conduct
 from scada.control.journal import public_key, whole_entries
 from scada.control.message import TagKind, Wish
 from scada.control.proof import verify_journal
@@ -23,7 +25,7 @@ from scada.model.commandlink import CommandLink, CommandLinks, DeviceAnswer
 from scada.model.event import EventKind
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray
-from scada.model.switching import Action
+from scada.model.switching import Action, Consequences, Operation
 from simulators import switchgear
 from tests.fakes_control import PATIENCE_S, Rig, Trick, rig_at
 
@@ -119,6 +121,32 @@ async def test_a_fault_of_the_program_after_the_frame_leaves_an_unknown_outcome_
     report = await rig.operate(FEEDER, Action.OPEN)
     assert (report["outcome"], rig.orders(), kinds(rig)) == ("unknown", 1, [EventKind.OUTCOME_UNKNOWN])
     assert "'outcome': 'unknown'" in rig.journal_text()
+
+
+async def test_an_order_does_not_hang_on_what_it_would_bring_about(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The load flow informs the second person; when it fails or never ends, he is told that it is not known."""
+    monkeypatch.setattr(conduct, "FORESEEN_WITHIN_S", 0.2)
+    goes_on = threading.Event()
+
+    def fail(_: Operation) -> Consequences:
+        raise ZeroDivisionError("a bug of the load flow")
+
+    def hang(_: Operation) -> Consequences:
+        assert goes_on.wait(PATIENCE_S)
+        return Consequences(known=True)
+
+    reasons = ["a fault of this program ended it; the log tells which", "the load flow gave no answer within 0.2 s"]
+    try:
+        for rig.what_if, action, reason in zip((fail, hang), (Action.OPEN, Action.CLOSE), reasons, strict=True):
+            rig.refresh()
+            report = await rig.operate(FEEDER, action)
+            assert report["outcome"] == "completed", report["refusals"]
+            assert (report["consequences"]["known"], report["consequences"]["reason"]) == (False, reason)
+    finally:
+        goes_on.set()
+    assert "ZeroDivisionError: a bug of the load flow" in caplog.text
 
 
 async def test_a_desk_that_is_stopped_after_the_frame_says_so_with_an_alarm_the_next_one_still_shows(
