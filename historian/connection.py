@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -89,7 +90,23 @@ def connect(dsn: str, *, application: str, limit_s: float = TRANSACTION_LIMIT_S)
         raise StoreUnavailable(f"the database cannot be reached: {str(error).strip().splitlines()[0]}") from error
 
 
-class DatabaseLink:
+class _Closing(ABC):
+    """Closed at the end of its ``with``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class DatabaseLink(_Closing):
     """Owns one connection. Usable from several threads; transactions are one at a time."""
 
     def __init__(self, dsn: str, *, application: str, limit_s: float = TRANSACTION_LIMIT_S) -> None:
@@ -125,13 +142,15 @@ class DatabaseLink:
             self._connection = connect(self._dsn, application=self._application, limit_s=self._limit_s)
         return self._connection
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class OnLink(_Closing):
+    """Asks and writes over a link of its own."""
+
+    _link: DatabaseLink
+
+    def close(self) -> None:
+        """Give the connection back; a later call opens another."""
+        self._link.close()
 
 
 @contextmanager

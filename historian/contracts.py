@@ -5,12 +5,11 @@ Satisfies ``ContractStore``. Knows the transactions; what may follow what is dec
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink
+from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink, OnLink
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.contract import Action, ContractEvent, ContractRecord, RequestKind, State
@@ -20,7 +19,7 @@ class _TooLate(Exception):
     """Another writer took a sequence number; the transaction is undone."""
 
 
-class ContractDatabase:
+class ContractDatabase(OnLink):
     """ContractStore on one connection, opened at the first call and after each loss."""
 
     def __init__(self, dsn: str, *, application: str, limit_s: float = TRANSACTION_LIMIT_S) -> None:
@@ -94,18 +93,6 @@ class ContractDatabase:
         with self._link.transaction() as connection:
             rows = connection.execute(query("contracts_without_meter"), {"at": instant(at)}).fetchall()
         return tuple(_record(row) for row in rows)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _event_row(event: ContractEvent) -> dict[str, Any]:

@@ -5,13 +5,11 @@ Knows the queries. What is missing is decided by whoever asks. Every method rais
 """
 
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.copyformat import copy_layout
 from historian.copyout import copied_out
 from historian.instants import instant, microseconds
@@ -40,7 +38,7 @@ _EXPECTED_COPY = copy_layout(
 )
 
 
-class Deliveries:
+class Deliveries(OnLink):
     """Load profiles with intervals of one length, ``period_s``: as the model of a meter says.
 
     default_s: length of the intervals of meters whose model says nothing of it; the same unless told.
@@ -100,15 +98,3 @@ class Deliveries:
         with self._link.transaction() as connection:
             rows = connection.execute(query("last_power_words"), about).fetchall()
         return np.array([meter for meter, code in rows if code != 2], dtype=np.int32)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -5,12 +5,10 @@ the database is away (the sink: it satisfies ``SampleStore`` with rows of STATUS
 """
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import psycopg
 
-from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink, translated
+from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink, OnLink, translated
 from historian.copyformat import STATUS_EVENT_COPY, Rows, decode, encode
 from historian.instants import instant
 from historian.isolation import store_all_but_refused
@@ -23,7 +21,7 @@ from scada.model.statusevent import StatusEventArray
 MOST_EVENTS = 1_000_000
 
 
-class EventDatabase:
+class EventDatabase(OnLink):
     """Stores and answers for events, on one connection, opened at the first call and after each loss."""
 
     def __init__(self, dsn: str, *, application: str, clock: Clock, limit_s: float = TRANSACTION_LIMIT_S) -> None:
@@ -73,18 +71,6 @@ class EventDatabase:
         with self._link.transaction() as connection:
             row = connection.execute(query("count_status_events")).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _copy(connection: Connection, rows: Rows) -> None:

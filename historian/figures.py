@@ -7,10 +7,8 @@ import csv
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.errors import ConfigurationError, Fault
@@ -70,7 +68,7 @@ class Snapshot:
     farthest_s: int
 
 
-class MeterFigures:
+class MeterFigures(OnLink):
     """Answers from one database."""
 
     def __init__(self, dsn: str, *, application: str = "scada meter figures") -> None:
@@ -131,18 +129,6 @@ class MeterFigures:
                 for row in rows:
                     copy.write_row(row)
         return len(rows)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _customer_rows(path: Path) -> list[tuple[str, ...]]:

@@ -5,10 +5,8 @@ Knows the queries. Every method raises StoreUnavailable; times are µs since 197
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.gaps import LEDGER_LIMIT_S, Watch
 from historian.instants import instant, microseconds
 from historian.queries import query
@@ -46,7 +44,7 @@ class GapLine:
     intervals: int
 
 
-class GapReport:
+class GapReport(OnLink):
     """The ledger as a reader sees it."""
 
     def __init__(self, dsn: str, *, application: str = "scada meters gaps") -> None:
@@ -115,15 +113,3 @@ class GapReport:
                 intervals,
             ) in rows
         )
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,14 +6,13 @@ and raises StoreUnavailable; times are µs since 1970 UTC.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.copyformat import copy_layout
 from historian.copyout import copied_out
 from historian.instants import instant, microseconds
@@ -64,7 +63,7 @@ class MeterPlace:
     concentrator: str
 
 
-class GapStore:
+class GapStore(OnLink):
     """The ledger for intervals of one length, ``period_s``."""
 
     def __init__(self, dsn: str, *, period_s: int, application: str = "scada gaps") -> None:
@@ -152,21 +151,9 @@ class GapStore:
         with self._link.transaction() as connection:
             return connection.execute(query("forget_recovered_gaps"), {"before": instant(before)}).rowcount
 
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
     def _gaps(self, name: str, **about: Any) -> GapArray:
         about |= {"period_s": self._period_s, "limit": GAPS_AT_ONCE}
         return copied_out(self._link, name, about, _GAP_COPY)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _columns(gaps: GapArray, *names: str) -> dict[str, list[int]]:

@@ -5,10 +5,8 @@ Knows the queries. Changes nothing; a role that may only read suffices.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.copyformat import READING_COPY, SAMPLE_COPY
 from historian.copyout import copied_out
 from historian.instants import instant
@@ -71,7 +69,7 @@ class Storage:
         return (self.table_bytes + self.index_bytes) / self.rows if self.rows else 0.0
 
 
-class History:
+class History(OnLink):
     """Questions to one database. Every method raises StoreUnavailable; times are µs since 1970 UTC."""
 
     def __init__(self, dsn: str, *, asker: str = "scada history") -> None:
@@ -124,15 +122,3 @@ class History:
                 sizes = connection.execute(query("storage"), {"table": table}).fetchone() or (0, 0, 0)
                 figures.append(Storage(table, rows[0], *sizes))
         return tuple(figures)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,15 +6,14 @@ database is away. Calls block.
 
 import json
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.queries import query
 from scada.hashchain import Entry
 
 
-class JournalArchive:
+class JournalArchive(OnLink):
     """Writes entries of segments, each once. All calls raise StoreUnavailable: call again with the same entries."""
 
     def __init__(self, dsn: str) -> None:
@@ -50,18 +49,6 @@ class JournalArchive:
             return {
                 int(row[0]): str(row[1]) for row in connection.execute(query("journal_hashes"), {"segment": segment})
             }
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _storable(content: Any) -> Any:

@@ -5,10 +5,8 @@ Knows the queries. How words become outages is decided by whoever writes them. T
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.instants import instant, microseconds
 from historian.queries import query
 
@@ -27,7 +25,7 @@ class StoredOutage:
     still_out: int
 
 
-class OutageStore:
+class OutageStore(OnLink):
     """Every method raises StoreUnavailable."""
 
     def __init__(self, dsn: str, *, application: str = "scada outages") -> None:
@@ -90,15 +88,3 @@ class OutageStore:
             )
             for feeder, transformer, began, restored, meters, still_out in rows
         )
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

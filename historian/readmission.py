@@ -4,10 +4,8 @@ Knows the rows. Whether a message is acceptable now is decided by whoever reads 
 """
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink
+from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink, OnLink
 from historian.instants import microseconds
 from historian.queries import query
 
@@ -24,7 +22,7 @@ class Waiting:
     payload: bytes
 
 
-class WaitingRoom:
+class WaitingRoom(OnLink):
     """Messages by the reason they were refused for."""
 
     def __init__(self, dsn: str, *, application: str = "scada readmission") -> None:
@@ -47,15 +45,3 @@ class WaitingRoom:
         with self._link.transaction() as connection:
             row = connection.execute(query("newest_registration")).fetchone()
         return 0 if row is None or row[0] is None else microseconds(row[0])
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

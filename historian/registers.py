@@ -6,10 +6,9 @@ a role that may only read suffices.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from historian.connection import DatabaseLink
+from historian.connection import DatabaseLink, OnLink
 from historian.instants import instant, microseconds
 from historian.queries import query
 from scada.model.reading import RegisterKind
@@ -53,7 +52,7 @@ class KnownRegister:
     in_force: bool
 
 
-class RegisterHistory:
+class RegisterHistory(OnLink):
     """Answers from one database. Every method raises StoreUnavailable."""
 
     def __init__(self, dsn: str, *, asker: str = "scada meters registers") -> None:
@@ -87,18 +86,6 @@ class RegisterHistory:
             connection.execute(query("look_up_plainly"))
             rows = connection.execute(query("known_registers"), about).fetchall()
         return tuple(map(_known, rows))
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _known(row: tuple[Any, ...]) -> KnownRegister:

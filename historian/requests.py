@@ -6,12 +6,11 @@ taken and not ended by its time is unknown, because it may have been carried out
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink
+from historian.connection import TRANSACTION_LIMIT_S, DatabaseLink, OnLink
 from historian.instants import instant, microseconds
 from historian.quarantine import storable
 from historian.queries import query
@@ -48,7 +47,7 @@ class RequestEnding:
     answer: Mapping[str, Any] | None
 
 
-class MeterRequests:
+class MeterRequests(OnLink):
     """Every method raises StoreUnavailable; times are µs since 1970 UTC."""
 
     def __init__(self, dsn: str, *, application: str = "scada meter requests") -> None:
@@ -132,18 +131,6 @@ class MeterRequests:
             RequestEnding(number, serial, kind, ending or "", why, answer)
             for number, serial, kind, ending, why, answer in rows
         )
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _storable(value: Any) -> Any:

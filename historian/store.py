@@ -7,12 +7,10 @@ the head-end's business. Calls block, for at most the link's time limit and a bi
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 from historian import writing
 from historian.account import Entry, IngestAccount
-from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink
+from historian.connection import TRANSACTION_LIMIT_S, Connection, DatabaseLink, OnLink
 from historian.instants import instant
 from historian.quarantine import quarantine_row, quarantined_rows, storable
 from historian.queries import query
@@ -39,7 +37,7 @@ REMOVED_LATELY_US = 70 * 86_400_000_000
 """Late readings of a removed meter are taken as long as any meter's memory lasts, and some days more."""
 
 
-class HistorianStore:
+class HistorianStore(OnLink):
     """SampleStore and MeterStore on one connection, opened at the first call and after each loss.
 
     ``worker`` names who writes, in the account and in the server's list of sessions; each object is one run of it.
@@ -176,20 +174,8 @@ class HistorianStore:
             rows = connection.execute(query("registered_meters"), about).fetchall()
         return [RegisteredMeter(*row) for row in rows]
 
-    def close(self) -> None:
-        """Give the connection back; a later call opens another."""
-        self._link.close()
-
     def _keep(self, connection: Connection, rows: Sequence[Quarantined]) -> None:
         newest = rows[-self._quarantine_limit :]
         with connection.cursor() as cursor:
             cursor.executemany(query("insert_quarantine"), [quarantine_row(row) for row in newest])
             cursor.execute(query("trim_quarantine"), {"limit": self._quarantine_limit})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
