@@ -29,7 +29,7 @@ def end_sessions(database: str) -> None:
         )
 
 
-def take(lease: Lease, within_s: float = 10.0) -> bool:
+def take(lease: Lease, within_s: float = 60.0) -> bool:
     """The server notices the end of a session a moment after it ended."""
     give_up = time.monotonic() + within_s
     while not lease.hold():
