@@ -127,7 +127,7 @@ class MeterTalk:
         for request in (taken := self._requests.take(now)):
             self._requester.ask([_as_request(request)])
         if taken:
-            self._requester.tick()
+            self._ended += self._requester.tick()
         if now >= self._look_at:
             self._look_at = now + round(self._config.gap_look_s * 1e6)
             self._look(now)

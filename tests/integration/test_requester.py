@@ -10,12 +10,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from historian.requests import MeterRequests, RequestEnding
+from historian.requests import MeterRequests, RequestEnding, TakenRequest
 from meters.connection import Broker
-from meters.request import Asked, RequestKind, decode_request
+from meters.request import Answered, Asked, RequestKind, decode_request, encode_response
 from meters.requester import Requester
 from meters.requestqueue import Bundle, MeterRequest, Priority
 from scada.clock import now_us
+from scada.config import HeadEndConfig
+from scada.metertalk import MeterTalk
 from tests.fakes_meters import Mosquitto, point_of, serial_of, until
 
 pytestmark = pytest.mark.integration
@@ -45,6 +47,16 @@ class Meters:
         self._client.connect("127.0.0.1", port, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY, properties=session)
         self._client.loop_start()
 
+    def answer(self) -> None:
+        """What was asked last is answered now."""
+        request = decode_request(bytes(self._last.payload))
+        assert isinstance(request, tuple)
+        answers = tuple(Answered(each.serial, each.first, time=now_us()) for each in request[1])
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho gives it no types
+        properties.CorrelationData = self._last.properties.CorrelationData
+        topic = self._last.properties.ResponseTopic
+        self._client.publish(topic, encode_response(answers), qos=1, properties=properties)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
@@ -55,6 +67,7 @@ class Meters:
     def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         request = decode_request(bytes(message.payload))
         assert isinstance(request, tuple)
+        self._last = message
         self.asked += [each.serial for each in request[1]]
 
 
@@ -96,17 +109,55 @@ def test_a_request_that_found_the_broker_gone_is_not_sent_when_it_is_back(
     assert meters.asked == [serial_of(2)]
 
 
+def test_an_answer_that_comes_while_other_requests_are_taken_is_noted(
+    mosquitto: Mosquitto, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        install(database, number)
+    meters = Meters(mosquitto.port)
+    talk = MeterTalk(HeadEndConfig(client_id="talk"), Broker("127.0.0.1", mosquitto.port), database, now_us)
+    take = talk._requests.take
+
+    def answered_meanwhile(now: int) -> tuple[TakenRequest, ...]:
+        if meters.asked == [serial_of(1)] and not talk.stats().requester.answers:
+            meters.answer()
+            until(lambda: talk.stats().requester.answers == 1, "the answer is there")
+            enter(desk, 2)
+        return take(now)
+
+    monkeypatch.setattr(talk._requests, "take", answered_meanwhile)
+    with MeterRequests(database) as desk:
+        until(lambda: meters.subscribed, "the meters listen")
+        first = enter(desk, 1)
+        talk.start()
+        try:
+            until(lambda: meters.asked == [serial_of(1), serial_of(2)], "both are asked")
+            until(lambda: desk.endings([first])[0].ending != "", "the first has ended", timeout=20)
+        finally:
+            talk.stop()
+            meters.close()
+        assert desk.endings([first])[0].ending == "done"
+
+
+def enter(desk: MeterRequests, number: int) -> int:
+    """Ask for one meter's registers; the number of the request."""
+    serial = serial_of(number)
+    expires_at = now_us() + 60_000_000
+    entered = desk.enter("read", [serial], priority=Priority.ON_DEMAND, requested_by="test", expires_at=expires_at)
+    request = entered[serial]
+    assert request is not None
+    return request
+
+
 def test_an_answer_no_database_can_hold_as_it_is_ends_its_request_all_the_same(database: str) -> None:
     """What cannot be noted would be tried again for ever, and nothing else be asked meanwhile."""
     install(database, 1)
     with MeterRequests(database) as desk:
-        entered = desk.enter(
-            "read", [serial_of(1)], priority=Priority.ON_DEMAND, requested_by="test", expires_at=now_us() + 60_000_000
-        )
+        number = enter(desk, 1)
         (taken,) = desk.take(now_us())
         desk.end([(taken.id, "refused", "no\x00\ud800", {"registers": {"1-0:1.8.0\x00": 5}, "events": [(1, "\x00")]})])
         (ended,) = desk.endings([taken.id])
-    assert entered == {serial_of(1): taken.id}
+    assert number == taken.id
     answer = {"registers": {"1-0:1.8.0\ufffd": 5}, "events": [[1, "\ufffd"]]}
     assert ended == RequestEnding(taken.id, serial_of(1), "read", "refused", "no\ufffd?", answer)
 
