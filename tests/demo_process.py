@@ -31,7 +31,7 @@ STATIONS = ("TN03", "TN07", "TN13", "TN17")
 """Two that speak Modbus TCP, two that speak OPC UA."""
 
 
-def wait_until(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     """Look again and again; fail with ``what`` when it does not come true in time."""
     give_up = time.monotonic() + within_s
     while not condition():
@@ -198,7 +198,7 @@ class RunningDemo:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
 
-    def wait_for(self, condition: Callable[[], bool], what: str, within_s: float = 90.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, within_s: float = 180.0) -> None:
         """As ``wait_until``, and fails at once when the demo has ended."""
 
         def reached() -> bool:
@@ -224,7 +224,7 @@ class RunningDemo:
                 and collect["readings"]["meters_heard"] == collect["readings"]["meters_registered"] > 0
             )
 
-        self.wait_for(flows, "all stations up and all meters heard", within_s=150)
+        self.wait_for(flows, "all stations up and all meters heard", within_s=300)
 
     def kill(self, name: str) -> int:
         """kill -9 of one of the demo's processes, by what it says of itself; its pid."""
@@ -236,7 +236,7 @@ class RunningDemo:
         self.remember_children()
         self.process.send_signal(number)
 
-    def end(self, within_s: float = 150.0) -> int:
+    def end(self, within_s: float = 300.0) -> int:
         """The exit code, once it has ended by itself."""
         try:
             return self.process.wait(within_s)

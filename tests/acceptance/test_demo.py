@@ -18,7 +18,7 @@ import pytest
 from scada.services import supervisor
 from tests.demo_process import NO_ROWS, House, Rows, RunningDemo, house_in, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 METERS, PERIOD_S = 5000, 10
 FLEET = ("--meters", str(METERS), "--capture-period", f"{PERIOD_S}s")
@@ -243,10 +243,10 @@ def test_a_terminal_shows_the_live_view_and_ctrl_c_ends_everything_cleanly(house
                 return shown.decode("utf-8", errors="replace")
 
     try:
-        wait_until(lambda: "stations up" in read() and "TN17" in read(), "the view shows stations", within_s=120)
-        wait_until(lambda: f"{METERS:,}/{METERS:,}" in read(), "the view shows the meters heard", within_s=60)
+        wait_until(lambda: "stations up" in read() and "TN17" in read(), "the view shows stations", within_s=300)
+        wait_until(lambda: f"{METERS:,}/{METERS:,}" in read(), "the view shows the meters heard", within_s=180)
         os.write(screen, b"\x03")
-        wait_until(lambda: (read() and False) or process.poll() is not None, "the demo ends", within_s=120)
+        wait_until(lambda: (read() and False) or process.poll() is not None, "the demo ends", within_s=300)
     finally:
         if process.poll() is None:
             process.kill()

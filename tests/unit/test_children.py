@@ -32,7 +32,7 @@ def crashing(tmp_path: Path, clockwork: Clockwork) -> Iterator[Child]:
     child.start()
     wait(child)
     yield child
-    child.stop(grace_s=5)
+    child.stop(grace_s=60)
 
 
 def wait(child: Child) -> None:
@@ -70,7 +70,7 @@ def test_a_clean_end_is_no_crash(tmp_path: Path, clockwork: Clockwork) -> None:
     wait(child)
     child.watch()
     assert (child.finished, child.restarts, child.pid) == (True, 0, None)
-    assert child.stop(grace_s=5)
+    assert child.stop(grace_s=60)
 
 
 def test_a_child_that_was_stopped_before_it_could_listen_is_not_started_again(
@@ -78,7 +78,7 @@ def test_a_child_that_was_stopped_before_it_could_listen_is_not_started_again(
 ) -> None:
     child = Child(python("importing", "import time; time.sleep(60)"), tmp_path, clockwork)
     child.start()
-    assert child.stop(grace_s=5), "our own signal ended it, and it had begun nothing"
+    assert child.stop(grace_s=60), "our own signal ended it, and it had begun nothing"
     assert child.ending == "signal 15"
     child.watch()
     clockwork.now = 100.0
@@ -109,7 +109,7 @@ def test_an_end_by_another_signal_or_code_is_not_clean(tmp_path: Path, clockwork
     assert child.ending == "still running"
     while child.last_words() != "ready":
         assert child.pid is not None
-    assert not child.stop(grace_s=5)
+    assert not child.stop(grace_s=60)
     assert child.ending == "code 4"
 
 
