@@ -154,11 +154,9 @@ class Execution:
                 AddCause.ABORTED_BY_COMMUNICATION_LOSS,
                 f"{each.station.code} lost while selecting, nothing moved: {error}",
             )
+        course.device_selected = answer.refused is None
         self.world.journal.ahead("device", {"id": course.id, "step": "select", **answer_report(answer)})
-        if answer.refused is not None:
-            return _said_no(course, answer, "select")
-        course.device_selected = True
-        return None
+        return None if answer.refused is None else _said_no(course, answer, "select")
 
     async def _operate(self, course: Course, link: CommandLink) -> Sequence[Refusal]:
         """Journal, token, frame; nothing may be put between the last two."""

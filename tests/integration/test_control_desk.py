@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from scada.control import conduct
-from scada.control.journal import public_key, whole_entries
+from scada.control.journal import JournalWriter, public_key, whole_entries
 from scada.control.message import TagKind, Wish
 from scada.control.proof import verify_journal
 from scada.control.tenure import segments
+from scada.hashchain import ChainError
 from scada.model.addcause import AddCause
 from scada.model.commandlink import CommandLink, CommandLinks, DeviceAnswer
 from scada.model.event import EventKind
@@ -213,6 +214,24 @@ async def test_no_frame_leaves_when_the_disk_refuses_the_journal(
     rig.start_desk()
     assert verify_journal(rig.folder, public_key(rig.folder / "journal.pub")).broken == ""
     assert (await rig.submit("dispatcher-1", FEEDER, Action.OPEN, **EMERGENCY))["outcome"] == "completed"
+
+
+async def test_a_selection_that_cannot_be_journaled_is_withdrawn_from_the_device(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = JournalWriter.ahead
+
+    def full(self: JournalWriter, kind: str, body: Any) -> None:
+        if kind == "device" and body["step"] == "select":
+            raise ChainError("No space left on device")
+        write(self, kind, body)
+
+    monkeypatch.setattr(JournalWriter, "ahead", full)
+    report = await rig.operate(FEEDER, Action.OPEN)
+    assert report["refusals"][0]["sentence"] == "the journal cannot be written: No space left on device"
+    monkeypatch.undo()
+    report = await rig.operate(FEEDER, Action.OPEN)
+    assert report["outcome"] == "completed", report["refusals"]
 
 
 async def test_a_refused_order_hides_no_movement(rig: Rig) -> None:
