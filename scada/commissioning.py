@@ -20,7 +20,7 @@ from pathlib import Path
 from scada.clock import now_us
 from scada.image import ProcessImage
 from scada.model.cause import Cause
-from scada.model.errors import GridScadaError
+from scada.model.errors import GridScadaError, LinkError
 from scada.model.point import Point
 from scada.model.station import Protocol, Station
 from scada.pointtest import PointVerdict, Seen, judge, matches, rounds_for
@@ -120,7 +120,18 @@ class Centre:
         await self._link.close()
 
     async def look(self) -> dict[str, Seen]:
-        """A general interrogation, as the image shows it afterwards, by full name."""
+        """A general interrogation, as the image shows it afterwards, by full name.
+
+        A person at the device takes their time: a connection that has ended meanwhile is made again, once.
+        """
+        try:
+            return await self._look()
+        except LinkError:
+            await self._link.close()
+            await self._link.open()
+            return await self._look()
+
+    async def _look(self) -> dict[str, Seen]:
         for period_s in self._link.periods:
             answer = await self._link.scan(period_s, Cause.GENERAL_INTERROGATION)
             if len(answer.batch):

@@ -1,6 +1,7 @@
 """``scada p2p``: the point-to-point commissioning test between a device and the control centre."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from scada.hmi.language import say
 from scada.hmi.pointreport import Frame, report_csv, report_pdf
 from scada.hmi.screen import paper
 from scada.hmi.words import title
+from scada.model.errors import LinkError
 from scada.model.point import Point
 from scada.model.station import Station
 from scada.pointtest import PointVerdict, Seen, Verdict, matches
@@ -94,14 +96,18 @@ def _asked(installation: Installation, station: Station, points: Sequence[Point]
                 ended = ended or answer == "q"
                 expected = None if ended or not answer else float(answer)
                 if expected is None:
-                    never = Seen(0.0, 0, 0)
-                    verdicts.append(PointVerdict(point, Verdict.SKIPPED, 0, 0.0, never, now_us(), "not tested"))
+                    verdicts.append(_skipped(point, "not tested"))
                     continue
-                seen = (await centre.look_until({point.name: expected}, {point.name: point}))[point.name]
-                why = matches(point, expected, seen)
-                verdict = Verdict.FAIL if why else Verdict.PASS
-                verdicts.append(PointVerdict(point, verdict, 1, expected, seen, now_us(), why))
-                typer.echo(f"  {say(verdict.value, language)}{': ' + why if why else ''}")
+                try:
+                    seen = (await centre.look_until({point.name: expected}, {point.name: point}))[point.name]
+                except LinkError as lost:
+                    # What was tested before must come into the report, whatever becomes of the link.
+                    verdicts.append(_skipped(point, str(lost)))
+                else:
+                    why = matches(point, expected, seen)
+                    verdict = Verdict.FAIL if why else Verdict.PASS
+                    verdicts.append(PointVerdict(point, verdict, 1, expected, seen, now_us(), why))
+                _tell_verdict(verdicts[-1], language)
         finally:
             await centre.close()
         return tuple(verdicts)
@@ -109,18 +115,29 @@ def _asked(installation: Installation, station: Station, points: Sequence[Point]
     return asyncio.run(ask())
 
 
+def _skipped(point: Point, why: str) -> PointVerdict:
+    return PointVerdict(point, Verdict.SKIPPED, 0, 0.0, Seen(0.0, 0, 0), now_us(), why)
+
+
+def _tell_verdict(judged: PointVerdict, language: str) -> None:
+    typer.echo(f"  {say(judged.verdict.value, language)}{': ' + judged.why if judged.why else ''}")
+
+
 def _answer(point: Point, language: str) -> str:
     while True:
         text: str = typer.prompt(
             f"{point.name} {title(point, language)} [{point.unit}]", default="", show_default=False
         )
-        try:
-            if text.strip() not in ("", "q"):
-                float(text)
-        except ValueError:
-            typer.echo(say("{} is no number", language, repr(text)))
-            continue
-        return text.strip()
+        if text.strip() in ("", "q") or _is_number(text):
+            return text.strip()
+        typer.echo(say("{} is no number", language, repr(text)))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _write(frame: Frame, verdicts: Sequence[PointVerdict], folder: Path) -> tuple[Path, Path]:
