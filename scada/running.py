@@ -107,13 +107,18 @@ class ControlRoom:
             self.desk.desk.observe(delta)
 
     def take_over(self, sink: TelemetrySink) -> None:
-        """From now on telemetry goes to ``sink``, beginning with the present state of every point heard of."""
+        """From now on telemetry goes to ``sink``, beginning with the present state of every point heard of.
+
+        The desk begins with it too: what moves from there is a movement.
+        """
         self.sink = sink
         present = self.image.snapshot()
         present = present[present["quality"] & Quality.NOT_TOPICAL == 0]
         present["cause"] = Cause.BACKGROUND_SCAN
         if len(present):
             sink.offer(present)
+            if self.desk is not None:
+                self.desk.desk.observe(present)
 
     def state(self, _: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Everything ``scada status`` and the overview show."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,7 +19,9 @@ import pytest
 
 from historian.migrate import MigrationError
 from historian.spool import Spool
+from scada.clock import now_us
 from scada.config import HttpConfig
+from scada.control.movement import MovementWatch
 from scada.control.recovery import begin
 from scada.control.tenure import Watch, segments, take
 from scada.files import Installation, load_installation
@@ -26,7 +29,7 @@ from scada.hmi.door import DoorTaken
 from scada.model.cause import Cause
 from scada.model.errors import StoreRejected
 from scada.model.quality import Quality
-from scada.model.sample import samples
+from scada.model.sample import SampleArray, samples
 from scada.running import ControlRoom, NothingOperated, run
 from scada.services.endpoints import Endpoints
 
@@ -251,3 +254,22 @@ async def test_what_the_desk_has_read_reaches_the_image_and_holds_against_the_sc
     )
     assert room.image.read([position.name])["value"].tolist() == [1.0]
     assert told == {"TN07": [], "TN13": [position.id]}
+
+
+async def test_the_first_movement_after_a_standby_took_control_is_told(installation: Installation) -> None:
+    """Its image was warm before there was a desk to tell: the desk begins with what is shown."""
+    room = ControlRoom(installation)
+    position = room.points["TN13/471/471.position"]
+
+    def shown(value: float) -> SampleArray:
+        return samples(np.array([position.id], dtype=np.int32), now_us(), np.array([value]), 0, Cause.SPONTANEOUS)
+
+    room.take(shown(2.0))
+    watch = MovementWatch(installation.stations)
+    told: list[str] = []
+    desk = SimpleNamespace(observe=lambda delta: told.extend(each[2] for each in watch.moved(delta, 0.0)))
+    room.desk = SimpleNamespace(desk=desk)  # type: ignore[assignment]  # all that is asked of it here
+    room.take_over(SimpleNamespace(offer=lambda _: None))  # type: ignore[arg-type]  # as above
+    assert told == []
+    room.take(shown(1.0))
+    assert told == ["TN13/471 moved to open without a command"]
