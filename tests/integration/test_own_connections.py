@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,14 @@ from tests.fakes_meters import Mosquitto
 METERS = 60
 
 
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
 def plan(port: int, meters: int = METERS) -> ModemPlan:
     stations = str(SOURCE_ROOT / "substations")
     return ModemPlan(meters, 3, 0, meters, "127.0.0.1", port, "field", "", 1, "modem", stations, now_us())
@@ -42,9 +50,7 @@ def test_every_meter_belongs_to_one_process_and_each_process_has_an_address_of_i
 
 
 @pytest.mark.integration
-async def test_all_meters_report_by_themselves_and_nothing_is_lost_when_the_broker_dies(tmp_path: Path) -> None:
-    broker = Mosquitto(tmp_path)
-    broker.start()
+async def test_all_meters_report_by_themselves_and_nothing_is_lost_when_the_broker_dies(broker: Mosquitto) -> None:
     readings: set[tuple[int, int]] = set()
     listener = listen(broker.port, readings)
     async with OwnConnections(parts(plan(broker.port), 2), "") as crowd:
@@ -60,7 +66,6 @@ async def test_all_meters_report_by_themselves_and_nothing_is_lost_when_the_brok
     await until(lambda: len(readings) >= last.acknowledged, "the listener has them")
     listener.disconnect()
     listener.loop_stop()
-    broker.stop()
     assert (len(readings), last.offered, last.last) == (last.acknowledged, last.acknowledged, True)
     assert len({serial for serial, _ in readings}) == METERS
 
