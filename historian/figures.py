@@ -94,15 +94,20 @@ class MeterFigures(OnLink):
             for part, points, delivering, owed, stored in rows
         )
 
-    def take_snapshot(self, at: int, tolerance_s: int) -> int:
-        """Keep the registers at a boundary, from readings at most ``tolerance_s`` away; how many are new or nearer."""
+    def take_snapshot(self, at: int, tolerance_s: int) -> tuple[int, int]:
+        """Keep the registers at a boundary, from readings in force at most ``tolerance_s`` away.
+
+        How many are new, and how many were known otherwise and are revised: nothing is overwritten.
+        """
         about = {
             "at": instant(at),
             "earliest": instant(at - tolerance_s * 1_000_000),
             "latest": instant(at + tolerance_s * 1_000_000),
         }
         with self._link.transaction() as connection:
-            return connection.execute(query("take_snapshot"), about).rowcount
+            row = connection.execute(query("take_snapshot"), about).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1])
 
     def snapshot(self, at: int) -> tuple[Snapshot, ...]:
         """What is known of the registers at a boundary, by unit."""

@@ -20,7 +20,7 @@ NEAREST_S = 2 * 3600
 """A register this far from midnight still stands for it, with its distance told (domain: exact, then nearest)."""
 
 MIDNIGHTS_REVISITED = 7
-"""Late readings make a register exact that was only near; the last midnights are looked at again."""
+"""Late and revised readings make a register another one; the last midnights are looked at again."""
 
 RECOVERED_KEPT = timedelta(days=400)
 """Late data reaches back twelve months. 2 % lost of 200,000 meters are 192,000 entries a day."""
@@ -45,12 +45,10 @@ def group_outages(dsn: str, now: Clock) -> str:
 
 
 def keep_snapshots(dsn: str, zone: ZoneInfo, now: Clock) -> str:
-    """Keep the registers of the last midnights, or nearer ones than were known."""
-    changed = 0
+    """Keep the registers of the last midnights, and what has become of them since."""
     with MeterFigures(dsn) as figures:
-        for at in midnights(now(), zone, MIDNIGHTS_REVISITED):
-            changed += figures.take_snapshot(at, NEAREST_S)
-    return f"{changed} registers kept or brought nearer"
+        taken = [figures.take_snapshot(at, NEAREST_S) for at in midnights(now(), zone, MIDNIGHTS_REVISITED)]
+    return f"{sum(new for new, _ in taken)} registers kept, {sum(revised for _, revised in taken)} revised"
 
 
 def forget_gaps(dsn: str, period_s: int, now: Clock) -> str:

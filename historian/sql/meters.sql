@@ -257,28 +257,63 @@ WHERE began <= %(until)s AND coalesce(restored, %(until)s) >= %(since)s
 ORDER BY began DESC, feeder, transformer LIMIT %(limit)s;
 
 -- name: take_snapshot
--- Registers at a boundary from the readings nearest to it, within the tolerance; a nearer one replaces a farther one.
-INSERT INTO register (time, taken_at, value, meter, obis, status, flag, method)
-SELECT %(at)s, r.time, v.value, r.meter, v.obis, r.status, r.flag, r.method
-FROM (
-    SELECT DISTINCT ON (meter) * FROM reading
-    WHERE time >= %(earliest)s AND time <= %(latest)s AND (status & 7) = 0
+-- Registers at a boundary: of each meter those of the reading nearest to it, as it is in force, within the tolerance.
+-- What is another than the snapshot in force becomes a revision of it. How many are new, and how many are revised.
+WITH latest AS (
+    SELECT DISTINCT ON (meter, time) meter, time, import_wh, export_wh, import_varh, status, flag, method
+    FROM reading_revision WHERE time >= %(earliest)s AND time <= %(latest)s ORDER BY meter, time, id DESC
+), in_force AS (
+    SELECT * FROM latest
+    UNION ALL
+    SELECT meter, time, import_wh, export_wh, import_varh, status, flag, method
+    FROM reading r WHERE time >= %(earliest)s AND time <= %(latest)s
+        AND NOT EXISTS (SELECT FROM latest l WHERE l.meter = r.meter AND l.time = r.time)
+), nearest AS (
+    SELECT DISTINCT ON (meter) * FROM in_force WHERE (status & 7) = 0
     ORDER BY meter, abs(extract(epoch FROM time - %(at)s)), time
-) r CROSS JOIN LATERAL (VALUES (1, r.import_wh), (6, r.export_wh), (11, r.import_varh)) AS v (obis, value)
-WHERE v.obis <> 6 OR v.value > 0
-ON CONFLICT (time, meter, obis, kind) DO UPDATE SET
-    taken_at = excluded.taken_at, known_at = now(), value = excluded.value, status = excluded.status,
-    flag = excluded.flag, method = excluded.method
-WHERE abs(extract(epoch FROM excluded.taken_at - excluded.time)) < abs(extract(epoch FROM register.taken_at - register.time));
+), wanted AS (
+    SELECT r.meter, r.time AS taken_at, v.obis, v.value, r.status, r.flag, r.method
+    FROM nearest r CROSS JOIN LATERAL (VALUES (1, r.import_wh), (6, r.export_wh), (11, r.import_varh)) AS v (obis, value)
+), known AS (
+    SELECT DISTINCT ON (meter, obis) meter, obis, taken_at, value, status, flag, method FROM (
+        SELECT 0::int8 AS id, meter, obis, taken_at, value, status, flag, method
+        FROM register WHERE time = %(at)s AND kind = 0
+        UNION ALL
+        SELECT id, meter, obis, taken_at, value, status, flag, method
+        FROM register_revision WHERE time = %(at)s AND kind = 0
+    ) all_known ORDER BY meter, obis, id DESC
+), first AS (
+    INSERT INTO register (time, taken_at, value, meter, obis, status, flag, method)
+    SELECT %(at)s, w.taken_at, w.value, w.meter, w.obis, w.status, w.flag, w.method
+    FROM wanted w LEFT JOIN known k USING (meter, obis)
+    WHERE k.meter IS NULL AND (w.obis <> 6 OR w.value > 0)
+    ON CONFLICT (time, meter, obis, kind) DO NOTHING RETURNING 1
+), revised AS (
+    INSERT INTO register_revision (time, taken_at, value, meter, obis, kind, status, flag, method, source)
+    SELECT %(at)s, w.taken_at, w.value, w.meter, w.obis, 0, w.status, w.flag, w.method, 'snapshot'
+    FROM wanted w JOIN known k USING (meter, obis)
+    WHERE (w.taken_at, w.value, w.status, w.flag, w.method) IS DISTINCT FROM
+        (k.taken_at, k.value, k.status, k.flag, k.method)
+        -- A farther one only where the nearer reading is there and has become unusable, not where its day was dropped.
+        AND (abs(extract(epoch FROM w.taken_at - %(at)s)) <= abs(extract(epoch FROM k.taken_at - %(at)s))
+            OR EXISTS (SELECT FROM in_force f WHERE f.meter = k.meter AND f.time = k.taken_at))
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT (SELECT count(*) FROM first), (SELECT count(*) FROM revised);
 
 -- name: snapshot_figures
 -- Per unit: meters installed at a boundary, and how many have an exact, a near and no register.
--- Of several registers of one meter, the snapshot's and the meter's own, the nearest counts.
+-- Of several registers of one meter that are in force, the snapshot's and the meter's own, the nearest counts.
 SELECT m.unit, count(*), count(*) FILTER (WHERE r.off_s = 0), count(*) FILTER (WHERE r.off_s > 0),
     count(*) FILTER (WHERE r.meter IS NULL), coalesce(max(r.off_s), 0)::int8
 FROM meter m LEFT JOIN (
-    SELECT meter, min(abs(extract(epoch FROM taken_at - time))) AS off_s
-    FROM register WHERE time = %(at)s AND obis = 1 GROUP BY meter
+    SELECT meter, min(abs(extract(epoch FROM taken_at - %(at)s))) AS off_s FROM (
+        SELECT DISTINCT ON (meter, kind) meter, taken_at FROM (
+            SELECT 0::int8 AS id, meter, kind, taken_at FROM register WHERE time = %(at)s AND obis = 1
+            UNION ALL
+            SELECT id, meter, kind, taken_at FROM register_revision WHERE time = %(at)s AND obis = 1
+        ) known ORDER BY meter, kind, id DESC
+    ) in_force GROUP BY meter
 ) r ON r.meter = m.id
 WHERE m.installed_at <= %(at)s AND coalesce(m.removed_at, '2100-01-01 00:00+00') > %(at)s
 GROUP BY m.unit ORDER BY m.unit;

@@ -15,6 +15,7 @@ from historian.export import export_month, month_bounds, verify_month
 from historian.figures import Grouping, MeterFigures, Snapshot
 from historian.models import MeterModel, import_models, known_models
 from historian.outages import OutageStore, StoredOutage
+from historian.registers import RegisterHistory, Whose
 from historian.registry import import_meters
 from historian.store import HistorianStore
 from meters.obis import BY_NUMBER
@@ -51,9 +52,10 @@ def meters(database: str, tmp_path: Path) -> str:
     return database
 
 
-def store_readings(dsn: str, *rows: tuple[int, int, int]) -> None:
+def store_readings(dsn: str, *rows: tuple[int, int, int], status: int = 0) -> None:
     """Readings of (meter, time, import_wh)."""
     batch = np.zeros(len(rows), dtype=READING)
+    batch["status"] = status
     for row, (meter, time, energy) in zip(batch, rows, strict=True):
         row["meter"], row["time"], row["import_wh"], row["import_varh"], row["flag"] = meter, time, energy, 1, 65
     with HistorianStore(dsn, worker="test", clock=lambda: NOW) as store:
@@ -137,22 +139,57 @@ def test_a_list_of_customers_with_a_fault_leaves_the_old_one(
         figures.list_customers(file)
 
 
+def registers_at_midnight(dsn: str, meter: int) -> list[tuple[int, int, str, bool]]:
+    """What is known of the imported energy: value, minutes from midnight, source, in force."""
+    with psycopg.connect(dsn) as connection:
+        (serial,) = connection.execute("SELECT serial FROM meter WHERE id = %s", (meter,)).fetchone() or (0,)
+    with RegisterHistory(dsn) as history:
+        known = history.registers(Whose(serial=serial), between=(MIDNIGHT, MIDNIGHT + 1), revisions=True)
+    return [(e.value, (e.taken_at - MIDNIGHT) // 60_000_000, e.source, e.in_force) for e in known if e.obis == 1]
+
+
 def test_a_snapshot_is_exact_nearest_or_missing_and_gets_better_never_worse(meters: str) -> None:
     near = MIDNIGHT + HALF_HOUR
     store_readings(
         meters, (1, MIDNIGHT, 100), (1, near, 150), (2, near, 250), (3, MIDNIGHT - 5 * HALF_HOUR, 1), (9, near, 9)
     )
     with MeterFigures(meters) as figures:
-        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 6  # import and reactive of three meters
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (6, 0)  # import and reactive of three meters
         assert figures.snapshot(MIDNIGHT) == (Snapshot("PN01", 8, 1, 1, 6, 1800), Snapshot("PN02", 2, 0, 1, 1, 1800))
-        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 0
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 0)
         store_readings(meters, (2, MIDNIGHT, 200))
-        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 2
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 2)
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 0)
         assert figures.snapshot(MIDNIGHT)[0] == Snapshot("PN01", 8, 2, 0, 6, 0)
         assert figures.snapshots(0, NOW) == (MIDNIGHT,)
-    with psycopg.connect(meters) as connection:
-        rows = connection.execute("SELECT meter, value FROM register WHERE obis = 1 ORDER BY meter").fetchall()
-    assert rows == [(1, 100), (2, 200), (9, 9)]
+    assert registers_at_midnight(meters, 1) == [(100, 0, "", True)]
+    assert registers_at_midnight(meters, 2) == [(250, 30, "", False), (200, 0, "snapshot", True)]
+
+
+def test_a_midnight_follows_the_reading_that_is_in_force_and_forgets_nothing(meters: str) -> None:
+    near = MIDNIGHT + HALF_HOUR
+    store_readings(meters, (1, MIDNIGHT, 100), (1, near, 150), (2, MIDNIGHT, 300))
+    store_readings(meters, (1, MIDNIGHT, 110))  # the same interval, said again and otherwise
+    with MeterFigures(meters) as figures:
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (4, 0)
+        assert registers_at_midnight(meters, 1) == [(110, 0, "", True)]
+        store_readings(meters, (1, MIDNIGHT, 120), (2, MIDNIGHT, 310))
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 2)
+        assert registers_at_midnight(meters, 1) == [(110, 0, "", False), (120, 0, "snapshot", True)]
+        store_readings(meters, (1, MIDNIGHT, 120), status=2)  # unusable, says the meter later
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 2)
+        assert registers_at_midnight(meters, 1)[-1] == (150, 30, "snapshot", True)
+        assert figures.snapshot(MIDNIGHT)[0] == Snapshot("PN01", 8, 1, 1, 6, 1800)
+
+
+def test_a_midnight_whose_readings_were_dropped_stays_what_it_was(meters: str) -> None:
+    store_readings(meters, (1, MIDNIGHT, 100), (1, MIDNIGHT + HALF_HOUR, 150))
+    with MeterFigures(meters) as figures:
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (2, 0)
+        with psycopg.connect(meters) as connection:
+            connection.execute("DELETE FROM reading WHERE time = to_timestamp(%s)", (MIDNIGHT / 1e6,))
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 0)
+    assert registers_at_midnight(meters, 1) == [(100, 0, "", True)]
 
 
 def test_a_register_the_meter_itself_doubts_stands_for_no_midnight(meters: str) -> None:
@@ -160,13 +197,13 @@ def test_a_register_the_meter_itself_doubts_stands_for_no_midnight(meters: str) 
     with psycopg.connect(meters, autocommit=True) as connection:
         connection.execute("UPDATE reading SET status = 2")
     with MeterFigures(meters) as figures:
-        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == 0
+        assert figures.take_snapshot(MIDNIGHT, NEAREST_S) == (0, 0)
 
 
 def test_the_job_keeps_the_last_midnights(meters: str) -> None:
     day = 86_400_000_000
     store_readings(meters, (1, MIDNIGHT, 100), (1, MIDNIGHT - 6 * day, 40), (1, MIDNIGHT - 7 * day, 30))
-    assert keep_snapshots(meters, ZONE, lambda: NOW) == "4 registers kept or brought nearer"
+    assert keep_snapshots(meters, ZONE, lambda: NOW) == "4 registers kept, 0 revised"
     assert midnights(NOW, ZONE, 2) == (MIDNIGHT - day, MIDNIGHT)
     assert midnights(MIDNIGHT - 1, ZONE, 1) == (MIDNIGHT - day,)
 
