@@ -24,7 +24,7 @@ from pyhanko.sign.signers.csc_signer import (
 from pyhanko.sign.signers.pdf_cms import Signer
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
-from scada.contracts.reasons import Finding, NotAccepted, Reason
+from scada.contracts.reasons import Finding, NotAccepted, Reason, told_by
 from scada.contracts.token import PSS_SALT, TokenProcess
 
 
@@ -110,8 +110,8 @@ async def remote(credential: RemoteCredential, limit_s: float) -> AsyncIterator[
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
         try:
             info = await fetch_certs_in_csc_credential(session, session_info)
-        except (SigningError, aiohttp.ClientError, TimeoutError) as error:
-            raise NotAccepted(Finding(Reason.REMOTE_SIGNING_FAILED, str(error).splitlines()[0])) from error
+        except (SigningError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise NotAccepted(Finding(Reason.REMOTE_SIGNING_FAILED, told_by(error))) from error
         manager = _PinAuthorization(session_info, info, session, credential.pin)
         yield CSCSigner(session, manager, prefer_pss=True, embed_roots=False, sign_timeout=int(limit_s))
 
@@ -132,5 +132,5 @@ class _PinAuthorization(CSCAuthorizationManager):
         try:
             async with self._session.post(url, headers=self.auth_headers, json=request, raise_for_status=True) as reply:
                 return self.parse_csc_auth_response(await reply.json())
-        except aiohttp.ClientError as error:
-            raise SigningError(f"the remote service did not authorise the signature: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError) as error:
+            raise SigningError(f"the remote service did not authorise the signature: {told_by(error)}") from error

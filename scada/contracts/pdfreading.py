@@ -13,7 +13,7 @@ from pyhanko.sign.diff_analysis import DiffResult, SuspiciousModification
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
-from scada.contracts.reasons import Finding, Reason
+from scada.contracts.reasons import Finding, Reason, told_by
 
 HIDING_KEYS = {
     "/OCProperties": "optional content (layers)",
@@ -71,7 +71,7 @@ def opened(content: bytes, limit: int) -> PdfFileReader:
     except Unreadable:
         raise
     except DAMAGE as error:
-        raise Unreadable(Finding(Reason.NOT_PDF, str(error).splitlines()[0] if str(error) else "")) from error
+        raise Unreadable(Finding(Reason.NOT_PDF, told_by(error))) from error
     except AssertionError as error:
         raise Unreadable(Finding(Reason.NOT_PDF, "damaged")) from error
     return reader

@@ -116,6 +116,11 @@ class Finding:
         return f"{text} ({self.detail})" if self.detail else text
 
 
+def told_by(error: Exception) -> str:
+    """The first line of what an exception says, or its name: those of networks that time out often say nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class NotAccepted(GridScadaError):
     """A signature could not be made or taken; ``findings`` say why, all of them."""
 

@@ -37,7 +37,7 @@ from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator import errors as path_errors
 
 from scada.contracts.layout import BUYER_FIELD, SignatureBox
-from scada.contracts.reasons import Finding, NotAccepted, Reason
+from scada.contracts.reasons import Finding, NotAccepted, Reason, told_by
 from scada.contracts.trust import CheckedTimeStamper, Trust, check_certificate, holder_findings
 from scada.contracts.workdays import utc
 from scada.model.contract import Customer
@@ -177,8 +177,8 @@ class _translated:  # noqa: N801 - used as a statement, like contextlib's
                 raise NotAccepted(Finding(Reason.REVOCATION_UNKNOWN, str(cause))) from error
             if isinstance(cause, path_errors.ValidationError | path_errors.PathBuildingError):
                 raise NotAccepted(Finding(Reason.TSA_REFUSED, str(cause))) from error
-        if isinstance(error, SigningError):
-            raise NotAccepted(Finding(Reason.REMOTE_SIGNING_FAILED, str(error))) from error
+        if isinstance(error, SigningError | TimeoutError):
+            raise NotAccepted(Finding(Reason.REMOTE_SIGNING_FAILED, told_by(error))) from error
 
 
 def _bytes(out: Any) -> bytes:

@@ -36,7 +36,7 @@ from pyhanko_certvalidator.policy_decl import REQUIRE_REVINFO, CertRevTrustPolic
 from pyhanko_certvalidator.registry import SimpleTrustManager
 from pyhanko_certvalidator.revinfo.archival import CRLContainer, OCSPContainer
 
-from scada.contracts.reasons import Finding, NotAccepted, Reason
+from scada.contracts.reasons import Finding, NotAccepted, Reason, told_by
 from scada.contracts.settings import TrustSettings
 from scada.contracts.workdays import utc
 from scada.model.contract import Customer
@@ -69,6 +69,11 @@ class Trust:
     tsa_tolerance_s: float = 60.0
     fetch_limit_s: float = 5.0
 
+    @property
+    def tsa_tolerance(self) -> timedelta:
+        """How far the clock that stamped a signature may be from the clock by which its evidence was fetched."""
+        return max(TOLERANCE, timedelta(seconds=self.tsa_tolerance_s))
+
     @contextlib.asynccontextmanager
     async def signing_context(self, now: int) -> AsyncIterator[ValidationContext]:
         """A context that fetches revocation evidence while the block lasts; certificates are judged as of ``now``.
@@ -98,7 +103,7 @@ class Trust:
             ocsps=[ocsp.OCSPResponse.load(each) for each in responses],
             crls=[crl.CertificateList.load(each) for each in lists],
             revocation_mode="require",
-            time_tolerance=TOLERANCE,
+            time_tolerance=self.tsa_tolerance,
         )
 
     def validation_spec(self, evidence: Evidence) -> PdfSignatureValidationSpec:
@@ -107,7 +112,7 @@ class Trust:
         policy = CertValidationPolicySpec(
             trust_manager=SimpleTrustManager.build(trust_roots=list(self.roots)),
             revinfo_policy=CertRevTrustPolicy(REQUIRE_REVINFO),
-            time_tolerance=TOLERANCE,
+            time_tolerance=self.tsa_tolerance,
         )
         local_only = RevocationInfoGatheringSpec(online_fetching_rule=RevinfoOnlineFetchingRule.LOCAL_ONLY)
         return PdfSignatureValidationSpec(
@@ -219,7 +224,7 @@ class CheckedTimeStamper(TimeStamper):
                 answer = await client.post(self._trust.tsa_url, content=req.dump(), headers=headers)
                 answer.raise_for_status()
         except httpx.HTTPError as error:
-            raise NotAccepted(Finding(Reason.TSA_DOWN, str(error).splitlines()[0])) from error
+            raise NotAccepted(Finding(Reason.TSA_DOWN, told_by(error))) from error
         try:
             return tsp.TimeStampResp.load(answer.content, strict=True)
         except ValueError as error:
@@ -230,7 +235,7 @@ class CheckedTimeStamper(TimeStamper):
         try:
             token = await super().async_timestamp(message_digest, md_algorithm)
         except (TimestampRequestError, ValueError) as error:
-            raise NotAccepted(Finding(Reason.TSA_REFUSED, str(error).splitlines()[0])) from error
+            raise NotAccepted(Finding(Reason.TSA_REFUSED, told_by(error))) from error
         stamped = token["content"]["encap_content_info"]["content"].parsed["gen_time"].native
         off_s = stamped.timestamp() - self._clock() / 1e6
         if abs(off_s) > self._trust.tsa_tolerance_s:

@@ -35,7 +35,7 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from scada.contracts import pdfreading
 from scada.contracts.layout import BUYER_FIELD
 from scada.contracts.pdfreading import Unreadable
-from scada.contracts.reasons import Finding, Reason
+from scada.contracts.reasons import Finding, Reason, told_by
 from scada.contracts.trust import Trust, check_certificate, holder_findings
 from scada.model.contract import Customer
 
@@ -145,7 +145,7 @@ def _changes(reader: PdfFileReader, original: PdfFileReader) -> list[Finding]:
         if finding := _edit(reader, last, revision):
             return [finding]
     if isinstance(reach.changed, SuspiciousModification):
-        return [Finding(Reason.CHANGED_AFTER_SIGNING, str(reach.changed).splitlines()[0])]
+        return [Finding(Reason.CHANGED_AFTER_SIGNING, told_by(reach.changed))]
     if reach.changed is not None and reach.changed.modification_level > ModificationLevel.LTA_UPDATES:
         return [Finding(Reason.CHANGED_AFTER_SIGNING, reach.changed.modification_level.name)]
     return [Finding(Reason.LOCKED)] if embedded.docmdp_level is MDPPerm.NO_CHANGES else []
@@ -160,7 +160,7 @@ def _edit(reader: PdfFileReader, prepared: int, revision: int) -> Finding | None
             doc_mdp=MDPPerm.FILL_FORMS,
         )
     except SuspiciousModification as error:
-        return Finding(Reason.EDITED, str(error).splitlines()[0])
+        return Finding(Reason.EDITED, told_by(error))
     extra = result.changed_form_fields - {BUYER_FIELD}
     return Finding(Reason.EDITED, ", ".join(sorted(extra))) if extra else None
 

@@ -9,6 +9,7 @@ is that the last stamp's certificate has not ended: if it has, nobody renewed in
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from pyhanko.pdf_utils.reader import PdfFileReader
@@ -89,7 +90,8 @@ async def _verified(
     chain = custody.links(reader, content)
     if custody.first_break(chain, now) is not None:
         findings.append(Finding(Reason.ARCHIVE_LAPSED))
-    if any(link.time is not None and link.time > now + 2 * SECOND_US for link in chain):
+    latest = now + trust.tsa_tolerance // timedelta(microseconds=1)
+    if any(link.time is not None and link.time > latest for link in chain):
         findings.append(Finding(Reason.FROM_THE_FUTURE))
     for renewal in (link for link in chain if not link.signature):
         findings += await _stamp_findings(_as_of(renewal, reader, content), renewal, trust)

@@ -21,11 +21,11 @@ from scada.contracts.layout import BUYER as BUYER_BOX
 from scada.contracts.layout import SELLER as SELLER_BOX
 from scada.contracts.reasons import WAITS, NotAccepted, Reason
 from scada.contracts.signing import Level, Signing
-from scada.contracts.trust import holder_findings
+from scada.contracts.trust import CheckedTimeStamper, holder_findings
 from scada.contracts.upload import upload_findings
 from scada.contracts.verdict import Outcome
 from scada.contracts.verify import verify
-from scada.pki import ocsp, tsa
+from scada.pki import ocsp, servers, tsa
 from scada.pki.profiles import DAY_US
 from scada.pki.servers import Answer
 from tests import fakes_contract_files as files
@@ -181,6 +181,32 @@ def _slow(around: World, honest: Answer | None) -> Answer:
         return honest(name, question, around.clock())
 
     return answer
+
+
+async def test_a_time_stamper_that_accepts_the_question_and_never_answers_is_down(here: Bench) -> None:
+    with servers.listening_socket() as silent:
+        trust = replace(here.world.trust, tsa_url=servers.base_url(silent), fetch_limit_s=0.2)
+        with pytest.raises(NotAccepted) as refused:
+            await CheckedTimeStamper(trust, here.world.clock).async_timestamp(bytes(32), "sha256")
+    assert [found.reason for found in refused.value.findings] == [Reason.TSA_DOWN]
+
+
+@pytest.mark.parametrize("off_s", [-50, 50])
+async def test_a_time_stamp_from_a_clock_within_the_tolerance_verifies_at_once_and_for_good(
+    here: Bench, off_s: int
+) -> None:
+    """What may be signed with must verify: the tolerance (60 s) is one setting, not two."""
+    trust, pki = here.world.trust, here.world.pki
+    here.world.doors.tsa = lambda _, question, now: tsa.answer(pki.time_stamper, question, now + off_s * 1_000_000)
+    buyer, seller = Signing(BUYER_BOX, BUYER, Level.B_LT), Signing(SELLER_BOX, SELLER, Level.B_LTA)
+    one = await signing.sign(here.prepared, here.buyer, buyer, trust, here.world.clock)
+    two = await signing.sign(one, here.seller, seller, trust, here.world.clock)
+    verdicts = [
+        await verify(one, trust, NOW, holders={"BenMua": BUYER.identity}),
+        await verify(two, trust, NOW),
+        await verify(two, trust, NOW + DAY_US),
+    ]
+    assert [(verdict.outcome, verdict.all_findings()) for verdict in verdicts] == [(Outcome.VALID, ())] * 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientTimeout
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, PdfSigner
 from pyhanko.sign.fields import SigSeedSubFilter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from historian.contracts import ContractDatabase
 from scada import hashchain
@@ -209,6 +212,29 @@ async def test_the_buyer_signs_at_a_remote_service(office: Office) -> None:
     with pytest.raises(NotAccepted):
         async with remote(where, 1.0):
             pass
+
+
+class _SilentRemoteSigning(RemoteSigning):
+    """Takes the request for authorisation and never answers it."""
+
+    async def _authorize(self, request: Request) -> JSONResponse:
+        await request.body()
+        assert (await request.receive())["type"] == "http.disconnect"
+        return JSONResponse({})
+
+
+async def test_a_remote_service_that_falls_silent_did_not_sign(office: Office) -> None:
+    number = await office.prepared()
+    service = _SilentRemoteSigning({"sample": Credential(office.world.person(), "token-1", "4711")})
+    listener = servers.listening_socket()
+    with servers.served(service.application(), listener):
+        where = RemoteCredential(servers.base_url(listener), "sample", "token-1", "4711")
+        async with remote(where, 20.0) as signer:
+            signer.auth_manager._session._timeout = ClientTimeout(total=0.2)
+            with pytest.raises(NotAccepted) as refused:
+                await office.execution.sign_as_buyer(number, signer, ACTOR)
+    assert [found.reason for found in refused.value.findings] == [Reason.REMOTE_SIGNING_FAILED]
+    assert (await office.desk.request(number)).state is State.PREPARED
 
 
 async def test_without_a_time_stamp_the_contract_waits_and_is_signed_later(office: Office) -> None:
