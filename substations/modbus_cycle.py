@@ -30,6 +30,11 @@ from substations.scanvalues import Answer, ScanValues
 MOST_SILENT: Final = 2
 """Reads left unanswered before the rest of a scan is given up: each costs a whole timeout."""
 
+ALONE_AT_FIRST: Final = 64
+_ALONE_AT_MOST: Final = 4096
+"""Scans in which reads go one at a time after several were not answered together: doubled each time in a row. It may
+have been the line that stood still for once, and over a slow one the period is lost."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,10 +55,12 @@ class Block:
 
 @dataclass(slots=True)
 class Scan:
-    """One scan in the making: ``waiting`` are not asked yet, ``at_once`` so many are asked together."""
+    """One scan in the making: ``waiting`` are not asked yet, ``at_once`` so many are asked together, unless these were
+    ``too_many``."""
 
     waiting: deque[Block]
     at_once: int
+    too_many: bool = False
     answers: dict[Block, Answer] = field(default_factory=dict)
     failed: list[FailedRead] = field(default_factory=list)
     silent: int = 0
@@ -70,7 +77,7 @@ class CyclicReads:
         self._endpoint = endpoint
         self._connection = connection
         self._now = now
-        self._at_once = endpoint.max_transactions
+        self._alone, self._next_alone = 0, ALONE_AT_FIRST
         self._several_units = len(registers.units) > 1
         planned: dict[float, list[Block]] = {}
         for read in plan_reads(registers.points):
@@ -88,23 +95,24 @@ class CyclicReads:
     def begin_anew(self) -> None:
         """The station is connected anew, and may be another than it was."""
         self._resting.clear()
-        self._at_once = self._endpoint.max_transactions
+        self._alone, self._next_alone = 0, ALONE_AT_FIRST
         if self._blocks != self._planned:
             self._blocks = dict(self._planned)
             self._values = {period_s: _values(blocks) for period_s, blocks in self._planned.items()}
 
     async def scan(self, period_s: float) -> Scan:
         """Ask everything that is read every ``period_s``. Raises LinkError when the station is dead."""
-        together = self._at_once
-        scan = Scan(deque(self._blocks.get(period_s, ())), together)
+        most = self._endpoint.max_transactions
+        scan = Scan(deque(self._blocks.get(period_s, ())), 1 if self._alone else most)
+        self._alone = max(self._alone - 1, 0)
         while asked := self._next(scan):
             silent = await self._read(asked, scan)
             if silent and not await self._outlive(asked, silent, scan):
                 break
-        if self._at_once < together:
-            end = self._endpoint
-            sentence = "%s:%d answers reads one at a time, but not %d at once: asked one at a time from now"
-            _log.warning(sentence, end.host, end.port, together)
+            if len(asked) == most and not silent:
+                self._next_alone = ALONE_AT_FIRST
+        if scan.too_many:
+            self._ask_alone()
         return scan
 
     def samples(self, period_s: float, scan: Scan, cause: Cause) -> SampleArray:
@@ -161,7 +169,7 @@ class CyclicReads:
         if len(asked) > 1:
             scan.waiting.extendleft(reversed(list(silent)))
             return await self._slow_down(why, scan)
-        self._at_once = self._endpoint.max_transactions  # this read is to blame, not that others were under way
+        scan.too_many = False  # this read is to blame, not that others were under way
         failed = block.failed(Quality.NOT_TOPICAL, why)
         self._resting.failed(block.name, failed)
         scan.failed.append(failed)
@@ -177,18 +185,23 @@ class CyclicReads:
     async def _slow_down(self, why: str, scan: Scan) -> bool:
         """Some of several reads were not answered: ask one at a time on a new connection, as every device allows.
 
-        So it stays until the station is connected anew, unless one of them is silent then too, or the connection was
-        lost. Raises LinkError as above.
+        They were too many if all are answered then; a lost connection says nothing of it. Raises LinkError as above.
         """
+        was_alive = self._connection.session is not None
         scan.at_once = 1
-        if self._connection.session is not None:
-            self._at_once = 1
         if await self.reopened():
+            scan.too_many = was_alive
             return True
         if not scan.answered:
             raise LinkError(why)
         scan.silent = MOST_SILENT
         return False
+
+    def _ask_alone(self) -> None:
+        end, scans = self._endpoint, self._next_alone
+        self._alone, self._next_alone = scans, min(scans * 2, _ALONE_AT_MOST)
+        sentence = "%s:%d answers reads one at a time, but not %d at once: asked one at a time for %d scans"
+        _log.warning(sentence, end.host, end.port, end.max_transactions, scans)
 
     async def _prove_alive(self, silent: Block, reason: str) -> None:
         """Another read, preferably of another period: does the station live and only leave one unanswered?"""

@@ -13,8 +13,10 @@ from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.quality import Quality
 from scada.model.station import Endpoint, Protocol
+from substations import modbus_cycle
 from substations.link import ScanAnswer
 from substations.modbus import ModbusLink
+from substations.modbus_cycle import ALONE_AT_FIRST
 from substations.registers import BoundPoint, StationRegisters
 from substations.wiretypes import Table, WireType
 from tests.fakes_libmodbus import LibmodbusServer
@@ -183,10 +185,50 @@ async def test_a_device_that_does_not_allow_it_is_asked_one_at_a_time_and_loses_
         assert values == ALL_RIGHT
         assert answer.failed == ()
         assert link.counts.errors >= 1
-        assert "asked one at a time from now" in caplog.text
+        assert f"not 4 at once: asked one at a time for {ALONE_AT_FIRST} scans" in caplog.text
         before = len(one.together)
         assert (await scanned(link))[0] == ALL_RIGHT
         assert one.together[before:] == [1] * len(PLACES)
+
+
+async def test_what_was_asked_one_at_a_time_for_a_while_is_asked_together_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been the line that stood still; a device that cannot is asked so ever more seldom."""
+    monkeypatch.setattr(modbus_cycle, "ALONE_AT_FIRST", 2)
+    asked: list[list[int]] = []
+    async with (
+        device(lambda waiting: replies(waiting)[:1], full=4, pause_s=0.05) as (one, port),
+        impatient(port) as link,
+    ):
+        for number in range(9):
+            before = len(one.together)
+            assert (await scanned(link))[0] == ALL_RIGHT
+            asked.append(one.together[before:])
+            if number == 3:
+                one.says = replies
+    alone = [1] * len(PLACES)
+    assert [each[0] for each in asked] == [4, 1, 1, 4, 1, 1, 1, 1, 4]
+    assert asked[1:3] + asked[4:8] == [alone] * 6
+    assert asked[8] == [4, 2]
+    sentence = "asked one at a time for {} scans"
+    assert [sentence.format(scans) in caplog.text for scans in (2, 4)] == [True, True]
+
+
+async def test_a_station_that_goes_away_under_several_reads_is_not_said_to_answer_them_one_at_a_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused: list[bool] = []
+
+    async def no_more() -> bool:
+        refused.append(True)
+        return False
+
+    async with device(lambda waiting: replies(waiting)[:1], full=4, pause_s=0.05) as (_, port), impatient(port) as link:
+        link._cycle.reopened = no_more  # type: ignore[method-assign]  # the port of a device that is gone
+        await scanned(link)
+    assert refused
+    assert "at once" not in caplog.text
 
 
 async def test_a_read_that_stays_silent_alone_too_is_to_blame_itself() -> None:
