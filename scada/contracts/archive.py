@@ -34,6 +34,7 @@ class Announcement:
     """Events that happen together or not at all, with their place in the journal and what belongs to the first."""
 
     sequence: int
+    hash: str
     events: tuple[ContractEvent, ...]
     evidence: Mapping[str, str]
 
@@ -123,7 +124,7 @@ class Archive:
                 continue
             events = tuple(_event(each) for each in entry.body["events"])
             if not request or any(event.request == request for event in events):
-                yield Announcement(entry.sequence, events, entry.body["evidence"])
+                yield Announcement(entry.sequence, entry.hash, events, entry.body["evidence"])
 
     @property
     def settled(self) -> int:

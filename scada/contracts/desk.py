@@ -1,7 +1,8 @@
 """The contract desk: the one door through which requests move. Console, CLI, REST and nightly jobs all come here.
 
 Each step is announced in the archive's journal, then told to the store, in this order; ``recover`` tells the store
-what it missed when a crash or an outage came between. Of two who act on the same request at once, one is refused.
+what it missed when a crash or an outage came between, and withdraws what the store refuses. Of two who act on the
+same request at once, one is refused.
 
 Knows store, archive, settings and the clock. Signing is in ``execution``, nightly work in ``upkeep``.
 """
@@ -52,6 +53,8 @@ class ContractDesk:
         self.calendar = workdays.load_calendar(holidays) if holidays else workdays.vietnam()
         self.behind = False
         """True when the store may have missed what the journal announced: ``recover`` when it answers again."""
+        self._telling = asyncio.Lock()
+        """Held from the journal's entry to the store's answer: ``recover`` must not take what is under way for lost."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -66,13 +69,12 @@ class ContractDesk:
 
     async def request(self, number: str) -> SupplyRequest:
         """A request as it stands. Raises ActionRefused when there is none."""
-        events = await asyncio.to_thread(self.store.events, number)
-        if not events:
-            raise ActionRefused(f"there is no request {number}")
-        return fold(events)
+        return fold(await self.history(number))
 
     async def history(self, number: str) -> Sequence[ContractEvent]:
         """All events of a request. Raises ActionRefused when there is none."""
+        if self.behind:
+            await self.recover()
         events = await asyncio.to_thread(self.store.events, number)
         if not events:
             raise ActionRefused(f"there is no request {number}")
@@ -169,12 +171,13 @@ class ContractDesk:
 
     async def recover(self) -> int:
         """Tell the store what the journal announced and the store never heard. Returns how many announcements."""
-        told, length = 0, self.archive.length
-        for announcement in self.archive.announced(after=self.archive.settled):
-            if await self._told_again(announcement):
-                told += 1
-        self.archive.settle(length)
-        self.behind = False
+        async with self._telling:
+            told, length = 0, self.archive.length
+            for announcement in self.archive.announced(after=self.archive.settled):
+                if await self._told_again(announcement):
+                    told += 1
+            self.archive.settle(length)
+            self.behind = False
         if told:
             log.warning(
                 "Contracts: %d announcements of the journal were missing in the store and have been added", told
@@ -188,14 +191,29 @@ class ContractDesk:
             if event.sequence != len(events) + 1:
                 return False
             steps.append((event, fold([*events, event]).record()))
-        return await asyncio.to_thread(self.store.append, steps)
-
-    async def _told(self, steps: Sequence[tuple[ContractEvent, ContractRecord]]) -> bool:
         try:
             return await asyncio.to_thread(self.store.append, steps)
-        except StoreUnavailable:
-            self.behind = True
-            raise
+        except StoreRejected as error:
+            first = announcement.events[0]
+            log.error("%s: %s by %s is withdrawn: %s", first.request, first.action, first.actor, error)
+            self.archive.withdraw(announcement.hash, self.clock())
+            return False
+
+    async def _told(self, steps: Sequence[tuple[ContractEvent, ContractRecord]], evidence: Mapping[str, str]) -> bool:
+        """Announce and store; False when another writer was first. Raises StoreRejected or StoreUnavailable."""
+        async with self._telling:
+            announcement = self.archive.announce([event for event, _ in steps], evidence)
+            try:
+                stored = await asyncio.to_thread(self.store.append, steps)
+            except StoreUnavailable:
+                self.behind = True
+                raise
+            except StoreRejected:
+                self.archive.withdraw(announcement, self.clock())
+                raise
+            if not stored:
+                self.archive.withdraw(announcement, self.clock())
+            return stored
 
     async def valid_contract(self, metering_point: str, at: int) -> ContractRecord | None:
         """What billing asks before it bills a metering point."""
@@ -215,8 +233,7 @@ class ContractDesk:
         }
         event = ContractEvent(number, 1, now, actor, Action.APPLY, "", details)
         request = fold([event])
-        self.archive.announce([event], {})
-        await self._told([(event, request.record())])
+        await self._told([(event, request.record())], {})
         log.info("%s: %s applied for %s", number, kind, supply.metering_point)
         return request
 
@@ -243,14 +260,8 @@ class ContractDesk:
     ) -> SupplyRequest:
         steps = [(request, event), *others]
         moved = [after(before, each) for before, each in steps]
-        announcement = self.archive.announce([each for _, each in steps], evidence or {})
-        try:
-            stored = await self._told([(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)])
-        except StoreRejected:
-            self.archive.withdraw(announcement, self.clock())
-            raise
-        if not stored:
-            self.archive.withdraw(announcement, self.clock())
+        told = [(each, new.record()) for (_, each), new in zip(steps, moved, strict=True)]
+        if not await self._told(told, evidence or {}):
             raise ActionRefused(f"{request.number}: somebody else was first; look at it again")
         log.info("%s: %s by %s, now %s", request.number, event.action, event.actor, moved[0].state)
         return moved[0]

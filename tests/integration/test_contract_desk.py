@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -417,6 +418,72 @@ async def test_what_was_signed_while_the_database_went_away_is_stored_with_the_n
     request = await office.desk.request(number)
     assert (request.state, office.desk.behind) == (State.SELLER_SIGNED, False)
     assert (await verify(office.desk.document(request), office.world.trust, NOW)).outcome is Outcome.VALID
+
+
+def _go_away() -> None:
+    raise StoreUnavailable("sample outage")
+
+
+async def test_a_request_is_read_as_the_journal_knows_it_once_the_store_answers_again(office: Office) -> None:
+    """Or the clerk would do it again, and of two documents that were signed one would be forgotten."""
+    number = (await office.desk.apply(BUYER, SUPPLY, ACTOR)).number
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+    store.before_append = _go_away
+    with pytest.raises(StoreUnavailable):
+        await office.desk.act(number, Action.SURVEY, ACTOR)
+    store.before_append = lambda: None
+    assert (await office.desk.request(number)).state is State.SURVEYED
+    assert not office.desk.behind
+
+
+async def test_what_the_store_refuses_when_it_is_told_again_does_not_keep_the_office_shut(office: Office) -> None:
+    """The database went away in the middle of a step that it would have refused."""
+    await office.active()
+    second = await office.buyer_signed()
+    await office.execution.sign_as_seller(second, ACTOR)
+    await office.desk.install_meter(second, METER, ACTOR)
+    await office.desk.act(second, Action.ENERGISE, ACTOR)
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+    store.before_append = _go_away
+    with pytest.raises(StoreUnavailable):
+        await office.desk.activate(second, ACTOR)
+    store.before_append = lambda: None
+    assert await office.desk.recover() == 0
+    assert (await office.desk.request(second)).state is State.ENERGISED
+    assert [told.events[0].action for told in office.archive.announced(second)][-1] is Action.ENERGISE, "withdrawn"
+
+
+async def test_what_is_being_stored_is_not_taken_for_lost(office: Office) -> None:
+    """Told twice, it would be refused to whoever is doing it, and withdrawn from the journal though it happened."""
+    number = (await office.desk.apply(BUYER, SUPPLY, ACTOR)).number
+    store = office.store
+    assert isinstance(store, MemoryContractStore)
+    storing, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        store.before_append = lambda: None
+        storing.set()
+        go_on.wait(60)
+
+    store.before_append = slowly
+    step = asyncio.create_task(office.desk.act(number, Action.SURVEY, ACTOR))
+    await asyncio.to_thread(storing.wait)
+    recovery = asyncio.create_task(office.desk.recover())
+    await asyncio.wait([recovery], timeout=0.2)
+    go_on.set()
+    assert (await step).state is State.SURVEYED
+    assert await recovery == 0
+
+
+async def test_an_application_the_database_cannot_hold_is_refused_and_forgotten(stored_office: Office) -> None:
+    """PostgreSQL holds no NUL; and an office that must tell it of one can never be opened again."""
+    desk = stored_office.desk
+    with pytest.raises(StoreRejected):
+        await desk.apply(replace(BUYER, name="Khách\0hàng"), SUPPLY, ACTOR)
+    assert tuple(stored_office.archive.announced()) == ()
+    assert await desk.recover() == 0
 
 
 async def test_a_token_pulled_in_mid_batch_leaves_the_rest_waiting(here: World, tmp_path: Path) -> None:
