@@ -177,16 +177,19 @@ class OpcuaLink:
         is_new = not subscriptions.are_made
         if is_new and conditions:
             await subscriptions.follow_events(client, conditions.period_s, conditions.queue_size)
+        must_refresh = cause is not Cause.BACKGROUND_SCAN or self._must_refresh
+        # What is lost from here on may be newer than the answer: it is read again with the next scan.
+        self._must_read_again = False
         present = await self._read_all(client)
         is_complete = is_new
-        if subscriptions.events is not None and (cause is not Cause.BACKGROUND_SCAN or self._must_refresh):
+        if subscriptions.events is not None and must_refresh:
             is_complete = await self._refresh(client, subscriptions.events) or is_new
         meanwhile = self._changes.drain(Cause.SPONTANEOUS)
         self._untold.append(meanwhile)
         if subscriptions.events is not None:
             present = conditions.settle(present, is_complete=is_complete)
         self._changes.note(present)
-        self._must_read_again = conditions.asks_refresh = False
+        conditions.asks_refresh = False
         answer = self._changes.drain(cause)
         told = conditions.rows if subscriptions.events is not None else frozenset[int]()
         # What is newer than the answer is told by the subscription too; only of conditions an answer may be newer.

@@ -185,6 +185,31 @@ async def test_a_change_that_overtakes_the_answer_to_an_integrity_scan_is_what_i
     assert set(batch["point"].tolist()) == {point_of(node) for node in NODES}
 
 
+async def test_changes_lost_while_everything_is_read_are_read_with_the_next_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They may be newer than the answer, and nobody would tell them before the next integrity scan."""
+    async with device() as one:
+        link = make_link(one.port)
+        await link.open()
+        await link.scan(0.1, Cause.GENERAL_INTERROGATION)
+        await collect(link, 3)
+        read = link._read_all
+
+        async def losing(client: Client) -> ChangeBlock:
+            answer = await read(client)
+            link.miss(1)
+            return answer
+
+        with monkeypatch.context() as once:
+            once.setattr(link, "_read_all", losing)
+            await link.scan(0.1, Cause.BACKGROUND_SCAN)
+        again = (await link.scan(0.1, Cause.SPONTANEOUS)).batch
+        assert set(again["point"].tolist()) == {point_of(node) for node in NODES}
+        assert len((await link.scan(0.1, Cause.SPONTANEOUS)).batch) == 0, "and that once"
+        await link.close()
+
+
 async def test_changes_before_an_integrity_scan_that_broke_off_come_with_the_next_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
