@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 HOUR_US: Final = 3_600_000_000
 _LONGEST_SLEEP_S: Final = 60.0
 """The clock may be set while somebody sleeps: so late, an hour's totals are still told as those of the hour."""
+_SET_BACK_FAR_S: Final = 86_400.0
+"""A clock set back by more was wrong altogether: hours frozen by it are none, and it may take years to get there."""
 
 Report = Callable[[SampleArray], None]
 
@@ -94,6 +96,9 @@ class Following:
         while True:
             hour = max(hour, self._clock() // HOUR_US * HOUR_US) + HOUR_US
             while (left_s := (hour - self._clock()) / 1e6) > 0.0:
+                if left_s > _SET_BACK_FAR_S:
+                    hour = self._clock() // HOUR_US * HOUR_US + HOUR_US
+                    continue
                 await self._sleep(min(left_s, _LONGEST_SLEEP_S))
             if -left_s > _LONGEST_SLEEP_S:
                 logger.warning(

@@ -77,6 +77,12 @@ async def test_a_clock_that_is_set_freezes_no_total_before_its_hour_and_none_twi
     assert await hours_frozen(station, Wall({20: -30, 122: -60})) == [(1, 0), (2, 0), (3, 0)]
 
 
+async def test_a_clock_that_was_years_ahead_lets_nobody_wait_for_those_years(station: Station) -> None:
+    """Set back by a thousand days after the first hour."""
+    day = -24 * 1000
+    assert await hours_frozen(station, Wall({80: day * 3600})) == [(1, 0), (day + 2, 0), (day + 3, 0)]
+
+
 async def test_totals_of_an_hour_that_is_long_over_are_not_those_of_that_hour(
     station: Station, caplog: pytest.LogCaptureFixture
 ) -> None:
