@@ -20,7 +20,7 @@ from scada.contracts.request import ActionRefused, SupplyRequest, allowed
 from scada.contracts.signing import Level, Signing
 from scada.contracts.verdict import Outcome, Verdict, as_json, finding_json
 from scada.contracts.verify import verify
-from scada.model.contract import Action, State
+from scada.model.contract import Action, ContractEvent, State
 from scada.model.errors import GridScadaError
 
 log = logging.getLogger(__name__)
@@ -168,19 +168,30 @@ class Execution:
 
     async def _waited_for(self, request: SupplyRequest, content: bytes) -> bool:
         """True when the request waits for this very file: refusing it for good ends the wait."""
+        last = await self._last_wait(request)
+        return last is not None and last.document_sha256 == hashlib.sha256(content).hexdigest()
+
+    async def _last_wait(self, request: SupplyRequest) -> ContractEvent | None:
+        """What the request waits for; None when it does not wait."""
         if not request.waiting:
-            return False
+            return None
         events = await self._desk.history(request.number)
-        last = next(event for event in reversed(events) if event.action is Action.WAIT)
-        return last.document_sha256 == hashlib.sha256(content).hexdigest()
+        return next(event for event in reversed(events) if event.action is Action.WAIT)
 
     async def _wait(
         self, request: SupplyRequest, actor: str, waits_for: str, refusal: NotAccepted, kept: str = ""
     ) -> None:
-        if request.waiting == str(refusal):
-            return
+        """Told once, however often it is tried and whatever figures the reasons carry."""
+        reasons = [finding.reason.name for finding in refusal.findings]
+        last = await self._last_wait(request)
+        if last is not None:
+            before = (last.details["for"], last.document_sha256, last.details.get("reasons"))
+            if before == (waits_for, kept, reasons):
+                return
+            if before[0] == "upload" and waits_for == "buyer":
+                return  # the file will be tried again, which the buyer's own key cannot be
         log.warning("%s waits: %s", request.number, refusal)
-        details = {"reason": str(refusal), "for": waits_for}
+        details = {"reason": str(refusal), "reasons": reasons, "for": waits_for}
         await self._desk.step(request, Action.WAIT, actor, details, kept)
 
     async def _store(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -49,7 +50,7 @@ from scada.model.contract import (
     State,
 )
 from scada.model.errors import StoreRejected, StoreUnavailable
-from scada.pki import servers
+from scada.pki import servers, tsa
 from scada.pki.profiles import DAY_US, YEAR_US
 from scada.pki.remote import Credential, RemoteSigning
 from tests.fakes_contracts import BUYER, NOW, SELLER, SUPPLY, MemoryContractStore, World, asn1, signer_of, world
@@ -277,6 +278,41 @@ async def _signed_elsewhere(office: Office, prepared: bytes) -> bytes:
     writer = IncrementalPdfFileWriter(io.BytesIO(prepared))
     out = await PdfSigner(meta, office.buyer).async_sign_pdf(writer, existing_fields_only=True)  # type: ignore[arg-type]  # a pyHanko signer
     return bytes(out.getvalue())
+
+
+async def test_an_upload_waits_also_where_the_buyer_waited_before_and_whatever_is_tried_after(office: Office) -> None:
+    """The same service is down all the time, so every try waits for the same reason."""
+    number = await office.prepared()
+    signed = await _signed_elsewhere(office, office.desk.document(await office.desk.request(number)))
+    office.world.doors.tsa = None
+    for _ in range(2):
+        with pytest.raises(NotAccepted):
+            await office.execution.sign_as_buyer(number, office.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+        with pytest.raises(NotAccepted):
+            await office.execution.upload(number, signed, BUYER.name)
+    with pytest.raises(NotAccepted):
+        await office.execution.sign_as_buyer(number, office.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
+    office.world.reset()
+    assert (await office.execution.retry_waiting("night")).signed == (number,)
+    assert office.desk.document(await office.desk.request(number)).startswith(signed)
+
+
+async def test_what_waits_for_one_reason_all_night_is_told_once(office: Office) -> None:
+    """A clock that drifts tells another number each minute."""
+    number = await office.buyer_signed()
+    pki, late = office.world.pki, itertools.count(61)
+    office.world.doors.tsa = lambda _, asked, now: tsa.answer(pki.time_stamper, asked, now - next(late) * 1_000_000)
+    with pytest.raises(NotAccepted, match="-6"):
+        await office.execution.sign_as_seller(number, ACTOR)
+    events = await office.desk.history(number)
+    for _ in range(2):
+        assert [waits for waits, _ in (await office.execution.retry_waiting("night")).waiting] == [number]
+    assert await office.desk.history(number) == events
+    office.world.doors.tsa = None
+    await office.execution.retry_waiting("night")
+    assert [event.details["reasons"] for event in await office.desk.history(number) if event.action is Action.WAIT] == [
+        ["TSA_WRONG_TIME"], ["TSA_DOWN"]
+    ]  # fmt: skip
 
 
 async def test_a_waiting_upload_that_is_refused_after_all_waits_no_more(office: Office) -> None:
