@@ -26,7 +26,7 @@ WITHDRAWN = "withdrawn"
 
 
 class ArchiveError(GridScadaError):
-    """An object is missing, or its content is not what its name says."""
+    """An object is missing, its content is not what its name says, or the disk does not take another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +73,14 @@ class Archive:
         return self._chain.head
 
     def put(self, content: bytes, suffix: str) -> str:
-        """Store content and return its SHA-256; the same content twice is stored once."""
+        """Store content and return its SHA-256; the same content twice is stored once. Raises ArchiveError."""
         digest = hashlib.sha256(content).hexdigest()
         path = self._path(digest, suffix)
-        if path.exists():
-            return digest
-        path.parent.mkdir(exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o444)
-        Path(temporary).rename(path)
-        _sync_folder(path.parent)
+        if not path.exists():
+            try:
+                _write_once(path, content)
+            except OSError as error:
+                raise ArchiveError(f"object {digest} cannot be stored: {error.strerror}") from error
         return digest
 
     def get(self, digest: str, suffix: str) -> bytes:
@@ -128,15 +122,20 @@ class Archive:
 
     @property
     def settled(self) -> int:
-        """Up to this number in the journal the store is known to have been told everything."""
-        path = self.folder / "settled"
-        return int(path.read_text()) if path.exists() else 0
+        """Up to this number in the journal the store is known to have been told everything; 0 when that was lost."""
+        try:
+            return int((self.folder / "settled").read_text())
+        except (FileNotFoundError, ValueError):  # a machine that lost its power may leave it empty
+            return 0
 
     def settle(self, sequence: int) -> None:
-        """Remember how far the store has been told."""
+        """Remember how far the store has been told. Raises ArchiveError."""
         fresh = self.folder / "settled.new"
-        fresh.write_text(str(sequence))
-        fresh.rename(self.folder / "settled")
+        try:
+            fresh.write_text(str(sequence))
+            fresh.rename(self.folder / "settled")
+        except OSError as error:
+            raise ArchiveError(f"{fresh} cannot be written: {error.strerror}") from error
 
     def verify(self, head: str = "") -> ArchiveVerdict:
         """Check the chain and every object."""
@@ -183,6 +182,23 @@ def _as_json(event: ContractEvent) -> dict[str, Any]:
 
 def _event(content: Mapping[str, Any]) -> ContractEvent:
     return ContractEvent(**{**content, "action": Action(content["action"])})
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """On the disk, whole and read-only, or not there at all."""
+    path.parent.mkdir(exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o444)
+        Path(temporary).rename(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pyhanko.sign.signers.pdf_cms import Signer
 
 from scada.contracts import document, layout, pdfreading, signing, upload
+from scada.contracts.archive import ArchiveError
 from scada.contracts.desk import ContractDesk
 from scada.contracts.reasons import NotAccepted
 from scada.contracts.request import ActionRefused, SupplyRequest, allowed
@@ -32,6 +33,10 @@ class SelfCheckFailed(GridScadaError):
     def __init__(self, number: str, verdict: Verdict) -> None:
         reasons = "; ".join(str(finding) for finding in verdict.all_findings())
         super().__init__(f"{number}: the signed document does not verify: {reasons or verdict.outcome.words}")
+
+
+_THIS_ONE_ONLY = (ActionRefused, SelfCheckFailed, ArchiveError)
+"""What stops one request of many and is no reason to leave the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Execution:
                 signed.append(number)
             except NotAccepted as error:
                 (waiting if error.waits else refused).append((number, str(error)))
-            except (ActionRefused, SelfCheckFailed) as error:
+            except _THIS_ONE_ONLY as error:
                 refused.append((number, str(error)))
         log.info(
             "Batch of %d: %d signed, %d waiting, %d refused", len(numbers), len(signed), len(waiting), len(refused)
@@ -162,7 +167,7 @@ class Execution:
                 signed.append(record.request)
             except NotAccepted as error:
                 (waiting if error.waits else refused).append((record.request, str(error)))
-            except (ActionRefused, SelfCheckFailed) as error:
+            except _THIS_ONE_ONLY as error:
                 refused.append((record.request, str(error)))
         return BatchOutcome(tuple(signed), tuple(waiting), tuple(refused))
 

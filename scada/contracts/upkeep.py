@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scada.contracts import signing, workdays
+from scada.contracts.archive import ArchiveError
 from scada.contracts.desk import ContractDesk
 from scada.contracts.execution import store_evidence
 from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.reasons import NotAccepted
-from scada.contracts.request import BEFORE_BOTH_SIGNED, SupplyRequest
+from scada.contracts.request import BEFORE_BOTH_SIGNED, ActionRefused, SupplyRequest
 from scada.contracts.settings import RuleSettings
 from scada.contracts.verdict import Outcome, as_json
 from scada.contracts.verify import verify
@@ -91,7 +92,10 @@ class Upkeep:
         return UpkeepOutcome(tuple(done[Due.REMIND]), tuple(done[Due.EXPIRE]))
 
     async def renew_due(self, actor: str) -> UpkeepOutcome:
-        """A further archive time-stamp for every document whose last one's certificate ends soon."""
+        """A further archive time-stamp for every document whose last one's certificate ends soon.
+
+        One that cannot be renewed does not stop the others.
+        """
         desk = self._desk
         renewed, failed = [], []
         horizon = desk.clock() + desk.settings.rules.renew_before_days * DAY_US
@@ -100,7 +104,11 @@ class Upkeep:
                 request = await desk.request(record.request)
                 if request.evidence_until is None or request.evidence_until > horizon:
                     continue
-                if problem := await self._renew(request, actor):
+                try:
+                    problem = await self._renew(request, actor)
+                except (ArchiveError, ActionRefused) as error:
+                    problem = str(error)
+                if problem:
                     failed.append((record.request, problem))
                 else:
                     renewed.append(record.request)

@@ -34,7 +34,7 @@ from scada.contracts.execution import BatchOutcome, Execution
 from scada.contracts.export import export
 from scada.contracts.keys import RemoteCredential, TokenSigner, remote
 from scada.contracts.reasons import NotAccepted, Reason
-from scada.contracts.request import ActionRefused
+from scada.contracts.request import ActionRefused, SupplyRequest
 from scada.contracts.settings import ContractSettings, SellerSettings
 from scada.contracts.token import TokenProcess
 from scada.contracts.upkeep import Upkeep
@@ -105,6 +105,10 @@ class Office:
         number = await self.prepared()
         await self.execution.sign_as_buyer(number, self.buyer, ACTOR)  # type: ignore[arg-type]  # a pyHanko signer
         return number
+
+    def document_path(self, request: SupplyRequest) -> Path:
+        digest = request.document_sha256
+        return self.archive.folder / "objects" / digest[:2] / f"{digest}.pdf"
 
     async def active(self) -> str:
         number = await self.buyer_signed()
@@ -637,6 +641,23 @@ async def test_a_silent_time_stamper_stops_the_renewal_and_says_so(office: Offic
     assert outcome.renewed == ()
     assert [entry[0] for entry in outcome.not_renewed] == [number]
     assert Reason.TSA_DOWN.en in outcome.not_renewed[0][1]
+
+
+async def test_one_lost_document_stops_neither_the_batch_nor_the_renewal_of_the_others(office: Office) -> None:
+    """Whose evidence would lapse, night by night, because of it."""
+    lost, other = await office.buyer_signed(), await office.buyer_signed()
+    path = office.document_path(await office.desk.request(lost))
+    path.rename(path.with_suffix(".away"))
+    outcome = await office.execution.sign_batch([lost, other], ACTOR)
+    assert (outcome.signed, [number for number, _ in outcome.refused]) == ((other,), [lost])
+    path.with_suffix(".away").rename(path)
+    await office.execution.sign_as_seller(lost, ACTOR)
+    office.document_path(await office.desk.request(lost)).unlink()
+    office.world.clock.time = int(NOW + 4.8 * YEAR_US)
+    office.world.pki.renew_time_stamper(office.world.clock())
+    night = await office.upkeep.renew_due("night")
+    assert (night.renewed, [number for number, _ in night.not_renewed]) == ((other,), [lost])
+    assert "is missing from the archive" in night.not_renewed[0][1]
 
 
 async def test_a_late_request_is_reminded_once_a_day_and_an_unsigned_one_expires(office: Office) -> None:
