@@ -106,7 +106,8 @@ async def take_control(config: Config, stop: asyncio.Event, *, standby: bool) ->
 
 @contextlib.contextmanager
 def beating(tenure: Tenure) -> Iterator[None]:
-    """Beat from a thread while the block holds the event loop: to prove the journal of months takes seconds."""
+    """Beat from a thread until the desk beats, also while the event loop is held: to prove the journal of months takes
+    seconds."""
     over = threading.Event()
 
     def beat() -> None:

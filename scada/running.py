@@ -198,11 +198,15 @@ async def _stand_by(installation: Installation, room: ControlRoom, stop: asyncio
     config = installation.config
     async with StateDoor(STANDBY, _answers(room), replace(config.http, port=0), config.var):
         scan = asyncio.create_task(scan_stations(room.scans), name="scan")
+        tenure: Tenure | None = None
         try:
-            return await take_control(config, stop, standby=True)
+            tenure = await take_control(config, stop, standby=True)
+            return tenure
         finally:
-            scan.cancel()
-            await asyncio.gather(scan, return_exceptions=True)
+            # To take leave of a station that is gone takes its time-out; another standby would not wait so long.
+            with contextlib.nullcontext() if tenure is None else beating(tenure):
+                scan.cancel()
+                await asyncio.gather(scan, return_exceptions=True)
 
 
 async def _run_in_control(

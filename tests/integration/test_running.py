@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -23,14 +23,15 @@ from scada.clock import now_us
 from scada.config import HttpConfig
 from scada.control.movement import MovementWatch
 from scada.control.recovery import begin
-from scada.control.tenure import Watch, segments, take
+from scada.control.tenure import Tenure, Watch, read_heartbeat, segments, take
+from scada.controlling import take_control
 from scada.files import Installation, load_installation
 from scada.hmi.door import DoorTaken
 from scada.model.cause import Cause
 from scada.model.errors import StoreRejected
 from scada.model.quality import Quality
 from scada.model.sample import SampleArray, samples
-from scada.running import ControlRoom, NothingOperated, run
+from scada.running import ControlRoom, NothingOperated, _stand_by, run
 from scada.services.endpoints import Endpoints
 
 # The load flow's native library dies with the thread that loaded it first, and every run here has a thread of its own.
@@ -254,6 +255,36 @@ async def test_what_the_desk_has_read_reaches_the_image_and_holds_against_the_sc
     )
     assert room.image.read([position.name])["value"].tolist() == [1.0]
     assert told == {"TN07": [], "TN13": [position.id]}
+
+
+async def test_a_standby_that_took_control_beats_while_it_takes_leave_of_its_stations(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second standby would take it for dead, and take control from it."""
+    folder = installation.config.var / "control"
+    begun = asyncio.Event()
+    beats: list[int] = []
+
+    async def scan_with_a_long_leave(_scans: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10.0):
+                    while len(beats) < 3:
+                        heard = read_heartbeat(folder)
+                        beats.extend([heard.beat] if heard is not None and heard.beat not in beats else [])
+                        await asyncio.sleep(0.02)
+
+    async def take_later(*args: Any, **more: Any) -> Tenure | None:
+        await begun.wait()
+        return await take_control(*args, **more)
+
+    monkeypatch.setattr("scada.running.scan_stations", scan_with_a_long_leave)
+    monkeypatch.setattr("scada.running.take_control", take_later)
+    assert await _stand_by(installation, ControlRoom(installation), asyncio.Event()) is not None
+    assert beats[:3] == [1, 2, 3]
 
 
 async def test_the_first_movement_after_a_standby_took_control_is_told(installation: Installation) -> None:
