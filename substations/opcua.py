@@ -146,9 +146,9 @@ class OpcuaLink:
         client = self._client
         if client is None:
             raise LinkError("is not open")
-        self._untold.append(self._changes.drain(Cause.SPONTANEOUS))
+        self._take_changes()
         # What came before a link died is handed over first; the next scan finds it dead.
-        if not any(map(len, self._untold)):
+        if not self._untold:
             self._check_alive(client)
         present = no_samples()
         if cause is not Cause.SPONTANEOUS or self._must_read_again or self._conditions.asks_refresh:
@@ -159,6 +159,12 @@ class OpcuaLink:
         told = np.concatenate([*self._untold, present])
         self._untold.clear()
         return ScanAnswer(told, self._refused, len(told))
+
+    def _take_changes(self) -> SampleArray:
+        changes = self._changes.drain(Cause.SPONTANEOUS)
+        if len(changes):
+            self._untold.append(changes)
+        return changes
 
     @property
     def _refused(self) -> tuple[FailedRead, ...]:
@@ -184,8 +190,7 @@ class OpcuaLink:
         is_complete = is_new
         if subscriptions.events is not None and must_refresh:
             is_complete = await self._refresh(client, subscriptions.events) or is_new
-        meanwhile = self._changes.drain(Cause.SPONTANEOUS)
-        self._untold.append(meanwhile)
+        meanwhile = self._take_changes()
         if subscriptions.events is not None:
             present = conditions.settle(present, is_complete=is_complete)
         self._changes.note(present)

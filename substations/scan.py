@@ -195,7 +195,7 @@ class StationScan:
         try:
             for period_s in self._link.periods:
                 answers[period_s] = await self._link.scan(period_s, Cause.GENERAL_INTERROGATION)
-        except LinkError:
+        except Exception:
             # Values are read again with the next one; events a device has handed over count there as taken.
             self._untold += [each.batch[: each.of_source] for each in answers.values() if each.of_source]
             raise
