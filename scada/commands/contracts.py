@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ from scada.commands.serving import foreground
 from scada.contract_office.office import Office, make_local
 from scada.contract_office.rehearsal import rehearse as rehearse_contract
 from scada.contract_office.serving import serve as serve_office
-from scada.contracts import keys
+from scada.contracts import intake, keys
 from scada.contracts.execution import BatchOutcome
 from scada.contracts.keys import KeyFileError, RemoteCredential
 from scada.contracts.pdfreading import read_bounded
@@ -75,10 +74,10 @@ def new(
     actor: Actor = DEFAULT_ACTOR,
 ) -> None:
     """Enter an application."""
-    if not re.fullmatch(r"CCCD:\d{12}|MST:\d{10}(-\d{3})?", identity):
-        raise typer.BadParameter("identity is CCCD: and 12 digits, or MST: and a tax code", param_hint="--identity")
     customer = Customer(name, identity, address, phone, email)
     supply = Supply(point, supply_address or address, tariff, phases, kw, households)
+    if faults := intake.application_faults(customer, supply):
+        raise typer.BadParameter("; ".join(faults))
     step(context, lambda office: office.desk.apply(customer, supply, actor))
 
 

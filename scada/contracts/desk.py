@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from scada.contracts import workdays
+from scada.contracts import intake, workdays
 from scada.contracts.archive import Announcement, Archive
 from scada.contracts.request import ActionRefused, SupplyRequest, after, allowed, fold
 from scada.contracts.settings import ContractSettings
@@ -95,7 +95,8 @@ class ContractDesk:
         return workdays.working_days_left(self.calendar, self.clock(), end.day)
 
     async def apply(self, customer: Customer, supply: Supply, actor: str) -> SupplyRequest:
-        """A new request."""
+        """A new request. Raises ActionRefused with every fault."""
+        _refuse(intake.application_faults(customer, supply))
         return await self._applied(RequestKind.NEW, customer, supply, actor, "")
 
     async def change(
@@ -103,8 +104,9 @@ class ContractDesk:
     ) -> SupplyRequest:
         """A request to amend or terminate the contract of ``number``; it is signed like a new one.
 
-        Raises ActionRefused unless that contract is active.
+        Raises ActionRefused unless that contract is active, or for a name or tariff class that cannot be meant.
         """
+        _refuse(intake.change_faults(customer_name, tariff_class))
         request = await self.request(number)
         if request.state is not State.ACTIVE:
             raise ActionRefused(f"{number} is in state {request.state}: only an active contract is {_PAST[kind]}")
@@ -116,6 +118,8 @@ class ContractDesk:
         self, number: str, action: Action, actor: str, details: Mapping[str, Any] | None = None
     ) -> SupplyRequest:
         """A step without a document: survey, offer, energise, reject, … Raises ActionRefused."""
+        if action is Action.OFFER and not isinstance((details or {}).get("offer"), Mapping):
+            raise ActionRefused("an offer lacks its terms, by name")
         async with self.lock(number):
             return await self.step(await self.request(number), action, actor, details or {})
 
@@ -125,6 +129,7 @@ class ContractDesk:
         Raises ActionRefused, also when the meter registry has this meter at another metering point: one of the two
         would be billed for the other. A meter the registry does not know yet is taken, and reported until it does.
         """
+        _refuse(intake.meter_faults(meter, self.clock()))
         point = (await self.request(number)).supply.metering_point
         registered = await asyncio.to_thread(self.store.metering_point_of, meter.serial, meter.installed_at)
         if registered not in (None, point):
@@ -265,6 +270,11 @@ class ContractDesk:
             raise ActionRefused(f"{request.number}: somebody else was first; look at it again")
         log.info("%s: %s by %s, now %s", request.number, event.action, event.actor, moved[0].state)
         return moved[0]
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise ActionRefused("; ".join(faults))
 
 
 _PREFIX = {RequestKind.NEW: "HD", RequestKind.AMENDMENT: "PL", RequestKind.TERMINATION: "CD"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pyhanko.sign.signers.pdf_cms import Signer
 
-from scada.contracts import document, layout, pdfreading, signing, upload
+from scada.contracts import document, intake, layout, pdfreading, signing, upload
 from scada.contracts.archive import ArchiveError
 from scada.contracts.desk import ContractDesk
 from scada.contracts.reasons import NotAccepted
@@ -61,6 +61,8 @@ class Execution:
         async with desk.lock(number):
             request = await desk.request(number)
             _refuse_unless(request, Action.PREPARE)
+            if effective_from is not None and (faults := intake.effective_faults(effective_from, desk.clock())):
+                raise ActionRefused("; ".join(faults))
             made = document.render(request, desk.seller, desk.settings.verify_url, desk.clock(), effective_from)
             digest = desk.archive.put(made.pdf, "pdf")
             details = {"data_sha256": made.data_sha256, "effective_from": effective_from}

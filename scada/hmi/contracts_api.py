@@ -11,6 +11,7 @@ Does not decide anything: that is the desk's.
 import asyncio
 import hmac
 import html
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -29,7 +30,9 @@ from scada.contracts.verdict import as_json, finding_json, sentences
 from scada.contracts.verify import verify
 from scada.hmi.contracts_openapi import description
 from scada.model.contract import Action, Customer, MeterInstallation, RequestKind, State, Supply
-from scada.model.errors import StoreRejected, StoreUnavailable
+from scada.model.errors import GridScadaError, StoreRejected, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1/contracts"
 JSON_LIMIT = 64 * 1024
@@ -105,6 +108,8 @@ class _Door:
         number = request.path_params["number"]
         try:
             known = await self._desk.request(number)
+        except StoreUnavailable:
+            return HTMLResponse(_PAGE.format(number=html.escape(number), state="?", sha256="?", prefix=PREFIX), 503)
         except ActionRefused:
             return HTMLResponse(_PAGE.format(number=html.escape(number), state="–", sha256="–", prefix=PREFIX), 404)
         state, digest = known.state.value, known.document_sha256 or "–"
@@ -210,7 +215,10 @@ class _Door:
             return _answer({"error": str(error)}, 409)
         except StoreUnavailable as error:
             return _answer({"error": str(error)}, 503)
-        except ValueError as error:
+        except GridScadaError as error:
+            log.error("Contracts: %s %s failed: %s", request.method, request.url.path, error)
+            return _answer({"error": str(error)}, 500)
+        except (ValueError, OverflowError, RecursionError) as error:
             return _answer({"error": str(error)}, 400)
         return answer if isinstance(answer, Response) else _answer(answer)
 

@@ -517,12 +517,15 @@ async def test_what_is_being_stored_is_not_taken_for_lost(office: Office) -> Non
     assert await recovery == 0
 
 
-async def test_an_application_the_database_cannot_hold_is_refused_and_forgotten(stored_office: Office) -> None:
+async def test_a_step_the_database_cannot_hold_is_refused_and_forgotten(stored_office: Office) -> None:
     """PostgreSQL holds no NUL; and an office that must tell it of one can never be opened again."""
     desk = stored_office.desk
+    number = (await desk.apply(BUYER, SUPPLY, ACTOR)).number
     with pytest.raises(StoreRejected):
-        await desk.apply(replace(BUYER, name="Khách\0hàng"), SUPPLY, ACTOR)
-    assert tuple(stored_office.archive.announced()) == ()
+        await desk.act(number, Action.REJECT, ACTOR, {"reason": "\0"})
+    with pytest.raises(StoreRejected):
+        await desk._applied(RequestKind.NEW, replace(BUYER, name="\0"), SUPPLY, ACTOR, "")
+    assert [told.events[0].action for told in stored_office.archive.announced()] == [Action.APPLY]
     assert await desk.recover() == 0
 
 

@@ -158,7 +158,10 @@ def test_the_http_door_walks_refuses_and_verifies(client: httpx.Client, around: 
     assert client.post(f"{PREFIX}/{number}/sign-seller").status_code == 409
     assert client.post(f"{PREFIX}/{number}/nonsense").status_code == 400
     assert client.post(f"{PREFIX}/{number}/survey").json()["state"] == "surveyed"
+    assert client.post(f"{PREFIX}/{number}/offer", json={"offer": 5}).status_code == 409
+    assert client.post(f"{PREFIX}/{number}/offer", content='{"a":' + "[" * 20_000).status_code == 400
     assert client.post(f"{PREFIX}/{number}/offer", json={"offer": {}}).status_code == 200
+    assert client.post(f"{PREFIX}/{number}/prepare", json={"effective_from": 10**30}).status_code == 409
     assert client.post(f"{PREFIX}/{number}/prepare").json()["state"] == "prepared"
     prepared = client.get(f"{PREFIX}/{number}/document").content
     refused = client.post(f"{PREFIX}/{number}/upload", content=prepared)
@@ -170,6 +173,7 @@ def test_the_http_door_walks_refuses_and_verifies(client: httpx.Client, around: 
     assert client.post(f"{PREFIX}/{number}/upload", content=signed).json()["state"] == "buyer-signed"
     assert client.post(f"{PREFIX}/{number}/sign-seller").json()["state"] == "seller-signed"
     meter = {"serial": 7, "start_registers": {"1.8.0": 5}, "photo_sha256": "", "installed_at": 0}
+    assert client.post(f"{PREFIX}/{number}/install-meter", json=meter | {"installed_at": 10**30}).status_code == 409
     assert client.post(f"{PREFIX}/{number}/install-meter", json=meter).status_code == 200
     client.post(f"{PREFIX}/{number}/energise")
     assert client.post(f"{PREFIX}/{number}/activate").json()["state"] == "active"
