@@ -25,6 +25,7 @@ from scada.model.point import Point
 from scada.model.station import Protocol, Station
 from scada.pointtest import PointVerdict, Seen, judge, matches, rounds_for
 from substations.adapters import Maps, open_link
+from substations.lastknown import LastKnown
 from substations.link import StationLink
 
 READY_WITHIN_S = 60.0
@@ -108,6 +109,7 @@ class Centre:
 
     def __init__(self, station: Station, maps: Maps) -> None:
         self._image = ProcessImage(station.points)
+        self._last = LastKnown(station.points)
         self._link: StationLink = open_link(station, maps, now_us)
         self._points = station.points
 
@@ -134,8 +136,12 @@ class Centre:
     async def _look(self) -> dict[str, Seen]:
         for period_s in self._link.periods:
             answer = await self._link.scan(period_s, Cause.GENERAL_INTERROGATION)
-            if len(answer.batch):
-                self._image.apply(answer.batch)
+            self._last.take(answer.batch)
+            # What was not delivered this time must not pass for what came the last time.
+            doubted = [self._last.doubted(each.points, each.quality, now_us()) for each in answer.failed]
+            for batch in (answer.batch, *doubted):
+                if len(batch):
+                    self._image.apply(batch)
         names = [point.name for point in self._points]
         rows = self._image.read(names)
         return {

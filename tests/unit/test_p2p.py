@@ -12,21 +12,24 @@ from scada.files import Installation, load_installation
 from scada.model.cause import Cause
 from scada.model.errors import LinkError
 from scada.model.point import Point
-from scada.model.sample import samples
+from scada.model.quality import Quality
+from scada.model.sample import no_samples, samples
 from scada.pointtest import PointVerdict, Verdict
-from substations.link import ScanAnswer
+from substations.link import FailedRead, ScanAnswer
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Link:
-    """A station whose points all show 7; the scans numbered in ``broken`` find the connection gone."""
+    """A station whose points all show 7; the scans numbered in ``broken`` find the connection gone, those in
+    ``undelivered`` bring nothing of any point."""
 
     periods = (1.0,)
 
     def __init__(self, points: tuple[Point, ...]) -> None:
         self.ids = np.array([point.id for point in points], dtype=np.int32)
         self.broken: set[int] = set()
+        self.undelivered: set[int] = set()
         self.is_gone = False
         self.scans = self.opens = self.closes = 0
 
@@ -42,6 +45,8 @@ class Link:
         self.scans += 1
         if self.scans in self.broken:
             raise LinkError("connection lost")
+        if self.scans in self.undelivered:
+            return ScanAnswer(no_samples(), (FailedRead(self.ids, Quality.NOT_TOPICAL, "no answer within 2 s"),))
         return ScanAnswer(samples(self.ids, 1, np.full(len(self.ids), 7.0), 0, cause))
 
 
@@ -87,6 +92,18 @@ def test_what_was_tested_before_the_station_went_away_is_kept(
         (Verdict.PASS, ""),
         (Verdict.SKIPPED, "connection lost"),
         (Verdict.SKIPPED, "connection lost"),
+    ]
+
+
+def test_a_point_that_is_not_delivered_any_more_does_not_pass_for_what_it_showed_before(
+    installation: Installation, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link.undelivered = {2}
+    verdicts = walked(installation, monkeypatch, "7", "7", "7")
+    assert [(each.verdict, each.why) for each in verdicts] == [
+        (Verdict.PASS, ""),
+        (Verdict.FAIL, "quality not_topical"),
+        (Verdict.PASS, ""),
     ]
 
 
