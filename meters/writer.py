@@ -78,12 +78,12 @@ class RegistryReader:
     @property
     def is_due(self) -> bool:
         """True when it was never read, or a while ago."""
-        return self._read_at is None or self._clock() - self._read_at >= self._reload_us
+        return self._is_older_than(self._reload_us)
 
     @property
     def is_old(self) -> bool:
         """True when it has to be read again even if it seems to know everybody."""
-        return self.is_due and (self._read_at is None or self._clock() - self._read_at >= REGISTRY_AGE_S * 1e6)
+        return self.is_due and self._is_older_than(REGISTRY_AGE_S * 1e6)
 
     def read_when_due(self, store: MeterStore) -> None:
         """Read it from the store, unless another writer just has. Raises StoreUnavailable."""
@@ -96,6 +96,10 @@ class RegistryReader:
                 _log.info("Registry: %d meters, before %d", len(registry), before)
             self._tally.adopt(registry)
             self._read_at = self._clock()
+
+    def _is_older_than(self, age_us: float) -> bool:
+        """A clock that was set back tells nothing of its age."""
+        return self._read_at is None or not 0 <= self._clock() - self._read_at < age_us
 
 
 class Writer:
