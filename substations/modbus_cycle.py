@@ -30,6 +30,8 @@ from substations.scanvalues import Answer, ScanValues
 MOST_SILENT: Final = 2
 """Reads left unanswered before the rest of a scan is given up: each costs a whole timeout."""
 
+_BUSY: Final = 6
+"""Exception code of a device that takes no request now (Modbus Application Protocol V1.1b3, 7)."""
 ALONE_AT_FIRST: Final = 64
 _ALONE_AT_MOST: Final = 4096
 """Scans in which reads go one at a time after several were not answered together: doubled each time in a row. It may
@@ -139,7 +141,10 @@ class CyclicReads:
         return asked
 
     async def _read(self, asked: Sequence[Block], scan: Scan) -> dict[Block, str]:
-        """Note what becomes of reads that are asked together; those that were not answered, and why."""
+        """Note what becomes of reads that are asked together; those that were not answered, and why.
+
+        A device that takes no more requests may say that it is busy.
+        """
         try:
             questions = self._connection.ask([each.wanted for each in asked])
         except Silence as lost:
@@ -151,7 +156,10 @@ class CyclicReads:
                     raw = await self._connection.answer(one)
                 except Refusal as refusal:
                     scan.answered = True
-                    self._refused(block, refusal.code, scan)
+                    if refusal.code == _BUSY and len(asked) > 1:
+                        silent[block] = of_modbus_exception(_BUSY)[0]
+                    else:
+                        self._refused(block, refusal.code, scan)
                 except Silence as silence:
                     silent[block] = str(silence)
                 else:
@@ -226,7 +234,11 @@ class CyclicReads:
         meaning, quality = of_modbus_exception(code)
         failed = block.failed(quality, meaning)
         # A gateway waits for a device that is gone before it says so: asked every scan, it would delay its neighbours.
-        if block.part or is_about_the_gateway(code):
+        rests = block.part or is_about_the_gateway(code)
+        if code == _BUSY and self._endpoint.max_transactions > 1:
+            # With one as well: it is this read, not that there were several; it shall not part them at every scan.
+            scan.too_many, rests = False, True
+        if rests:
             self._resting.failed(block.name, failed)
         scan.failed.append(failed)
 

@@ -43,6 +43,10 @@ def reply(request: bytes) -> bytes:
     return struct.pack(">HHHB", number, 0, len(pdu) + 1, unit) + pdu
 
 
+def exception(request: bytes, code: int) -> bytes:
+    return request[:4] + struct.pack(">HBBB", 3, UNIT, request[7] | 0x80, code)
+
+
 def replies(waiting: Frames) -> Frames:
     return [reply(each) for each in waiting]
 
@@ -156,10 +160,7 @@ async def test_answers_may_come_in_pieces_of_any_size() -> None:
 async def test_a_refused_read_costs_the_others_under_way_nothing() -> None:
     def refusing(waiting: Frames) -> Frames:
         """Server device failure (4) for address 20."""
-        return [
-            each[:4] + struct.pack(">HBBB", 3, UNIT, each[7] | 0x80, 4) if each[9] == 20 else reply(each)
-            for each in waiting
-        ]
+        return [exception(each, 4) if each[9] == 20 else reply(each) for each in waiting]
 
     async with device(refusing, full=6) as (_, port), connected(port, max_transactions=6) as link:
         values, answer = await scanned(link)
@@ -173,8 +174,9 @@ async def test_a_refused_read_costs_the_others_under_way_nothing() -> None:
         lambda waiting: replies(waiting)[:1],
         lambda waiting: replies(waiting) if len(waiting) == 1 else [],
         lambda waiting: [b"\0\0" + each[2:] for each in replies(waiting)],
+        lambda waiting: [*replies(waiting[:1]), *(exception(each, 6) for each in waiting[1:])],
     ],
-    ids=["answers one of several", "answers none of several", "repeats no number"],
+    ids=["answers one of several", "answers none of several", "repeats no number", "says that it is busy"],
 )
 async def test_a_device_that_does_not_allow_it_is_asked_one_at_a_time_and_loses_nothing(
     says: Behaviour, caplog: pytest.LogCaptureFixture
@@ -261,6 +263,22 @@ async def test_a_connection_that_ends_under_several_reads_is_taken_up_again() ->
         before = len(one.together)
         assert (await scanned(link))[0] == ALL_RIGHT
         assert one.together[before:] == [4, 2], "a lost connection says nothing about what a device allows"
+
+
+async def test_a_device_that_is_busy_with_one_read_as_well_is_not_said_to_be_asked_too_many(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def busy_with_20(waiting: Frames) -> Frames:
+        return [exception(each, 6) if each[9] == 20 else reply(each) for each in waiting]
+
+    async with device(busy_with_20, full=4, pause_s=0.05) as (one, port), impatient(port) as link:
+        values, answer = await scanned(link)
+        assert values == {place: float(place) for place in PLACES if place != 20}
+        assert len(answer.failed) == 1
+        before = len(one.together)
+        assert len((await scanned(link))[0]) == len(PLACES) - 1
+        assert one.together[before:] == [4, 1], "it rests, and the others are asked together"
+    assert "at once" not in caplog.text
 
 
 async def test_a_dead_station_is_lost_however_many_reads_are_under_way(caplog: pytest.LogCaptureFixture) -> None:
