@@ -91,7 +91,8 @@ class Inbox(Subscription):
         return len(results) == 1 and results[0].is_good()
 
     async def adopt(self, session: UaSession) -> None:
-        """The subscription lives in the present session: fetch what was sent to nobody, then take what it publishes.
+        """The subscription lives in the present session: fetch what was sent to nobody, then take what it publishes
+        once somebody asks for it.
 
         Asked for is every notification after the last one heard, until the server has no more (Part 4, 6.7).
         """
@@ -106,7 +107,6 @@ class Inbox(Subscription):
         self.heard_at = time.monotonic()
         # The library offers no public way to route a subscription it did not create; its own ``restore`` does the same.
         session._subscription_callbacks[int(self.subscription_id or 0)] = self.publish_callback
-        session.ensure_publish_loop()
 
     async def _close_gap(self, number: int) -> None:
         """Ask again for every notification before ``number`` that did not come."""

@@ -82,6 +82,8 @@ class Subscriptions:
         if len(mine) == len(left):
             for inbox in mine:
                 await inbox.adopt(session)
+            # Not before all can hear: what comes for one that cannot is acknowledged, and gone.
+            session.ensure_publish_loop()
             self._inboxes = mine
             self.are_made = bool(mine)
         elif mine:

@@ -1,6 +1,7 @@
 """Claims about lost notifications: each is asked for again, passed on in order, or counted as gone."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from asyncua.ua.uaerrors import BadMessageNotAvailable, BadServiceUnsupported
 
 from substations.changeblock import ChangeBlock
 from substations.opcua_inbox import Inbox
+from substations.opcua_subscriptions import Subscriptions
 from substations.quality import tells_overflow
 
 
@@ -20,7 +22,8 @@ class Session:
         self.allows_transfer = allows_transfer
         self.asked: list[int] = []
         self._subscription_callbacks: dict[int, Any] = {}
-        self.publishing = False
+        self.hear: list[int] = []
+        """Subscriptions that somebody listened to when publishing began."""
 
     async def republish(self, subscription: int, number: int) -> ua.NotificationMessage:
         self.asked.append(number)
@@ -34,7 +37,7 @@ class Session:
         return [ua.TransferResult(AvailableSequenceNumbers=[ua.Counter(number) for number in sorted(self.kept)])]
 
     def ensure_publish_loop(self) -> None:
-        self.publishing = True
+        self.hear = self.hear or sorted(self._subscription_callbacks)
 
 
 class Taken:
@@ -124,9 +127,21 @@ async def test_a_transferred_subscription_brings_what_was_sent_while_nobody_list
     session = Session({2: [20], 3: [30]})
     assert await one.transfer(session)  # type: ignore[arg-type]  # a fake session
     await one.adopt(session)  # type: ignore[arg-type]  # a fake session
-    assert session.publishing
     await session._subscription_callbacks[5](ua.PublishResult(ua.IntegerId(5), NotificationMessage=message(4, 40)))
     assert (taken.handles, taken.missed) == ([10, 20, 30, 40], 0)
+
+
+async def test_nothing_is_asked_for_before_every_subscription_that_was_taken_over_can_hear() -> None:
+    """What comes for one that cannot is acknowledged by the library, and gone for good."""
+    one, taken = inbox(Session({}))
+    other, _ = inbox(Session({}))
+    other.subscription_id = 6
+    subscriptions = Subscriptions("TN07", (), taken)
+    subscriptions._left = [one, other]
+    session = Session({})
+    client = SimpleNamespace(resumed=False, uaclient=SimpleNamespace(session=session))
+    await subscriptions.resume(client)  # type: ignore[arg-type]  # a fake client
+    assert session.hear == [5, 6]
 
 
 async def test_a_server_that_refuses_the_transfer_is_told_from_one_that_allows_it() -> None:
