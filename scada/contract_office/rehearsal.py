@@ -1,5 +1,6 @@
 """One sample contract from application to active, told step by step: proof that an installation can do it."""
 
+import random
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from scada.model.contract import Action, Customer, MeterInstallation, Supply
 from scada.pki import folder as pki_folder
 from scada.pki import servers
 from scada.pki.profiles import SIGNER, Subject
+from scada.services.processes import choose_port
 
 BUYER = Customer("Khách hàng mẫu 01", "CCCD:001000000001", "Phường Mẫu, Thái Nguyên")
 SAMPLE_SERIAL = 700_000_001
@@ -24,7 +26,7 @@ SAMPLE_SERIAL = 700_000_001
 async def rehearse(config: Config, tell: Callable[[str], None]) -> None:
     """Walk a sample request through every step. Makes a local office first when there is none."""
     if not settings_path(config).exists():
-        tell(f"Local office made: {make_local(config, _free_port())}")
+        tell(f"Local office made: {make_local(config, choose_port(random.SystemRandom()))}")
     pki = pki_folder.load(config.var / "pki")
     buyer = pki.issue(Subject(BUYER.name, BUYER.identity), SIGNER, now_us())
     pki_folder.save(pki, config.var / "pki")
@@ -56,12 +58,6 @@ async def rehearse(config: Config, tell: Callable[[str], None]) -> None:
                 tell(f"  {line}")
             held = await desk.valid_contract(active.supply.metering_point, now_us())
             tell(f"Billing asks for {active.supply.metering_point}: {held.request if held else 'no contract'}")
-
-
-def _free_port() -> int:
-    with servers.listening_socket() as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _answers(base_url: str) -> bool:

@@ -1,6 +1,7 @@
 """``scada contract serve`` as a process of its own, over real services, a real token and a sample contract."""
 
 import json
+import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from scada.hmi.contracts_api import PREFIX
 from scada.hmi.processes import ProcessSilent, ask
 from scada.model.contract import State
 from scada.pki import servers
+from scada.services.processes import choose_port
 from tests import fakes_contract_files as files
 from tests.demo_process import SCADA, SOURCE, wait_until
 
@@ -41,9 +43,7 @@ class Served:
 @pytest.fixture(scope="module")
 def config_file(services_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not settings_path(services_config).exists():
-        with servers.listening_socket() as listener:
-            port = listener.getsockname()[1]
-        make_local(services_config, port)
+        make_local(services_config, choose_port(random.SystemRandom()))
     path = tmp_path_factory.mktemp("serving") / "config.toml"
     path.write_text(f'var = "{services_config.var}"\n', encoding="utf-8")
     return path
