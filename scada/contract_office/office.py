@@ -111,7 +111,7 @@ def _archive(config: Config) -> Archive:
 
 def _who_has_it(var: Path) -> str:
     with contextlib.suppress(ProcessSilent, KeyError):
-        holder = ask(var, DOOR)
+        holder = ask(var, DOOR, timeout_s=30.0)  # it has the archive, so it runs and will answer, however busy
         place = json.loads((var / "run" / f"{DOOR}.json").read_text(encoding="utf-8"))
         if holder.get("process") == DOOR:
             return (

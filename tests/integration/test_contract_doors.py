@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from scada.clock import now_us
 from scada.commands.contracts import app
 from scada.commands.pki import app as pki_app
 from scada.config import Config
-from scada.contract_office.office import make_local, settings_path
 from scada.contract_office.rehearsal import rehearse
 from scada.contracts.archive import Archive
 from scada.contracts.desk import ContractDesk
@@ -25,8 +23,8 @@ from scada.contracts.execution import Execution
 from scada.hmi.contracts_api import PREFIX, bearer, contract_routes
 from scada.pki import folder, servers
 from scada.pki.profiles import SIGNER, Subject
-from scada.services.processes import choose_port
 from tests import fakes_contract_files as files
+from tests.contract_process import local_office
 from tests.fakes_contracts import BUYER, SELLER, SUPPLY, MemoryContractStore, World, as_dict, world
 from tests.integration.test_contract_desk import SETTINGS
 
@@ -54,8 +52,7 @@ async def test_a_rehearsal_goes_from_application_to_active(services_config: Conf
 
 @pytest.fixture
 def authority(services_config: Config) -> Iterator[folder.LocalPki]:
-    if not settings_path(services_config).exists():
-        make_local(services_config, choose_port(random.SystemRandom()))
+    local_office(services_config)
     pki = folder.load(services_config.var / "pki")
     listener = servers.listening_socket(int(pki.base_url.rsplit(":", 1)[1]))
     with servers.served(servers.application(pki, servers.doors(pki), now_us), listener):

@@ -39,7 +39,7 @@ async def die(home: Path, moment: str, number: str) -> None:
     pki = folder.load(home / "pki")
     names = ("root", "people", "time")
     root, people, time = load_certificates([home / "pki" / f"{name}.cer" for name in names])
-    trust = Trust((root,), (people, time), f"{pki.base_url}/tsa")
+    trust = Trust((root,), (people, time), f"{pki.base_url}/tsa", fetch_limit_s=60.0)
     with Archive(home / "archive") as archive:
         store = MemoryContractStore()
         desk = ContractDesk(store, archive, trust, SETTINGS, lambda: NOW)

@@ -1,7 +1,6 @@
 """``scada contract serve`` as a process of its own, over real services, a real token and a sample contract."""
 
 import json
-import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,15 +13,15 @@ import httpx
 import pytest
 
 from scada.config import Config
-from scada.contract_office.office import make_local, opened, settings_path
+from scada.contract_office.office import opened
 from scada.contract_office.rehearsal import rehearse
 from scada.contracts.archive import Archive
 from scada.hmi.contracts_api import PREFIX
 from scada.hmi.processes import ProcessSilent, ask
 from scada.model.contract import State
 from scada.pki import servers
-from scada.services.processes import choose_port
 from tests import fakes_contract_files as files
+from tests.contract_process import local_office
 from tests.demo_process import SCADA, SOURCE, wait_until
 
 pytestmark = pytest.mark.integration
@@ -42,8 +41,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def config_file(services_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not settings_path(services_config).exists():
-        make_local(services_config, choose_port(random.SystemRandom()))
+    local_office(services_config)
     path = tmp_path_factory.mktemp("serving") / "config.toml"
     path.write_text(f'var = "{services_config.var}"\n', encoding="utf-8")
     return path
@@ -69,7 +67,7 @@ def serving(config: Config, config_file: Path, how_it_ends: signal.Signals) -> I
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             yield Served(process, client, tokens)
         process.send_signal(how_it_ends)
-        assert process.wait(30) == 0, log.read_text(encoding="utf-8")
+        assert process.wait(120) == 0, log.read_text(encoding="utf-8")
         assert "Traceback" not in log.read_text(encoding="utf-8")
     finally:
         if process.poll() is None:
