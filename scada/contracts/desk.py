@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from scada.contracts import intake, workdays
 from scada.contracts.archive import Announcement, Archive
+from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.request import ActionRefused, SupplyRequest, after, allowed, fold
 from scada.contracts.settings import ContractSettings
 from scada.contracts.trust import Trust
@@ -79,6 +80,14 @@ class ContractDesk:
         if not events:
             raise ActionRefused(f"there is no request {number}")
         return events
+
+    async def holders(self, request: SupplyRequest) -> Mapping[str, str]:
+        """Whose identity number each field's certificate must carry: once both have signed, whose it carried then,
+        for a company may have another tax code today."""
+        for event in reversed(await self.history(request.number)):
+            if event.action is Action.SIGN_SELLER:
+                return {each["field"]: each["identity"] for each in event.details["report"]["signatures"]}
+        return {BUYER_FIELD: request.customer.identity, SELLER_FIELD: self.seller.identity}
 
     def document(self, request: SupplyRequest) -> bytes:
         """The latest revision of the document. Raises ActionRefused before it is prepared, or ArchiveError."""

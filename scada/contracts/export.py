@@ -8,7 +8,6 @@ from typing import Any
 
 from scada import hashchain
 from scada.contracts.desk import ContractDesk
-from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.request import ActionRefused
 from scada.contracts.verdict import as_json, sentences
 from scada.contracts.verify import verify
@@ -37,8 +36,7 @@ async def export(desk: ContractDesk, number: str, folder: Path) -> Path:
     for part in ("revisions", "evidence", "trust"):
         (target / part).mkdir(parents=True)
     (target / "contract.pdf").write_bytes(content)
-    holders = {BUYER_FIELD: request.customer.identity, SELLER_FIELD: desk.seller.identity}
-    verdict = await verify(content, desk.trust, desk.clock(), holders=holders)
+    verdict = await verify(content, desk.trust, desk.clock(), holders=await desk.holders(request))
     (target / "report.txt").write_text("\n".join(sentences(verdict)) + "\n", encoding="utf-8")
     _write_json(target / "report.json", as_json(verdict))
     _write_json(target / "events.json", [asdict(event) for event in await desk.history(number)])

@@ -13,7 +13,6 @@ from scada.contracts import signing, workdays
 from scada.contracts.archive import ArchiveError
 from scada.contracts.desk import ContractDesk
 from scada.contracts.execution import store_evidence
-from scada.contracts.layout import BUYER_FIELD, SELLER_FIELD
 from scada.contracts.reasons import NotAccepted
 from scada.contracts.request import BEFORE_BOTH_SIGNED, ActionRefused, SupplyRequest
 from scada.contracts.settings import RuleSettings
@@ -120,7 +119,7 @@ class Upkeep:
         """'' or why it could not be renewed. Validates before and after: renewing itself validates nothing."""
         desk = self._desk
         content = desk.document(request)
-        holders = {BUYER_FIELD: request.customer.identity, SELLER_FIELD: desk.seller.identity}
+        holders = await desk.holders(request)
         before = await verify(content, desk.trust, desk.clock(), holders=holders)
         if before.outcome is not Outcome.VALID:
             return "; ".join(str(finding) for finding in before.all_findings())

@@ -636,6 +636,19 @@ def _sums_agree(folder: Path) -> bool:
     return done.returncode == 0
 
 
+async def test_a_seller_with_another_tax_code_today_still_renews_and_exports_what_was_signed_before(
+    office: Office, tmp_path: Path
+) -> None:
+    number = await office.active()
+    office.desk.settings = replace(SETTINGS, seller=replace(SETTINGS.seller, identity="MST:0000000001"))
+    office.world.clock.time = int(NOW + 4.8 * YEAR_US)
+    office.world.pki.renew_time_stamper(office.world.clock())
+    night = await office.upkeep.renew_due("night")
+    assert (night.renewed, night.not_renewed) == ((number,), ())
+    target = await export(office.desk, number, tmp_path / "export")
+    assert json.loads((target / "report.json").read_text())["outcome"] == "VALID"
+
+
 async def test_a_silent_time_stamper_stops_the_renewal_and_says_so(office: Office) -> None:
     number = await office.active()
     office.world.clock.time = int(NOW + 4.9 * YEAR_US)
