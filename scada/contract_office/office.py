@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from asn1crypto import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from historian.contracts import ContractDatabase
@@ -80,6 +81,15 @@ def settings_and_trust(path: Path) -> tuple[ContractSettings, Trust]:
         raise OfficeError(f"a trusted certificate cannot be read: {error}") from error
 
 
+def seller_certificate(path: Path) -> x509.Certificate:
+    """The certificate of the token's key, the first in the file. Raises OfficeError."""
+    try:
+        certificate, *_ = load_certificates([path])
+    except (OSError, ValueError) as error:
+        raise OfficeError(f"the certificate of the seller's token cannot be had from {path}: {error}") from error
+    return certificate
+
+
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Office]:
     """The office, its archive locked for others.
@@ -88,6 +98,7 @@ async def opened(config: Config) -> AsyncIterator[Office]:
     """
     path = settings_path(config)
     settings, trust = settings_and_trust(path)
+    certificate = seller_certificate(settings.token.certificate)
     dsn = supervisor.endpoints(config).postgres_dsn
     migrate(dsn)
     with (
@@ -96,8 +107,7 @@ async def opened(config: Config) -> AsyncIterator[Office]:
     ):
         async with TokenProcess(_token(settings.token)) as process:
             desk = ContractDesk(store, archive, trust, settings, now_us)
-            certificates = load_certificates([settings.token.certificate])
-            seller = TokenSigner(process, certificates[0], trust.intermediates) if certificates else None
+            seller = TokenSigner(process, certificate, trust.intermediates)
             await desk.recover()
             yield Office(desk, Execution(desk, seller), Upkeep(desk), settings)
 
