@@ -163,15 +163,16 @@ def load_passwords(var: Path) -> Mapping[str, str]:
         raise ServicesError(f"{path} is damaged; restore it, it holds the database's passwords") from None
 
 
-def load_or_draw_passwords(var: Path, *, fresh: bool) -> Mapping[str, str]:
-    """The recorded passwords, or new ones if there is no cluster yet that would know the old ones."""
+def load_or_draw_passwords(var: Path, made: Path | None) -> Mapping[str, str]:
+    """The recorded passwords, or new ones if no database knows the old ones; ``made``: the folder of one that does."""
     path = services_folder(var) / "secrets.json"
     try:
         return load_passwords(var)
     except FileNotFoundError:
-        if not fresh:
+        if made is not None:
             raise ServicesError(
-                f"{path} is missing, and the database was made with its passwords; restore it"
+                f"{path} is missing, and the database in {made} was made with its passwords; restore it, or remove that"
+                " folder to begin anew without anything that was stored"
             ) from None
     # URL-safe, so that they stand in a DSN as they are; 24 bytes, so that nobody needs to slow down guessing.
     drawn = {name: secrets.token_urlsafe(24) for name in SECRET_NAMES}

@@ -218,7 +218,7 @@ def _bring_up(config: Config, server: Server, *, may_move: bool) -> bool:
             return False
         server.stop(process)  # config.toml names another port than the one it runs on
     server.clear_away(installation)
-    passwords = load_or_draw_passwords(config.var, fresh=not postgres.exists(installation))
+    passwords = load_or_draw_passwords(config.var, installation.data if postgres.exists(installation) else None)
     for attempt in range(START_ATTEMPTS):
         port = _port(config, server, installation, may_move=may_move)
         installation = with_port(installation, server.name, port)

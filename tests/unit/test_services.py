@@ -213,26 +213,28 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path, text: str) -> None:
 
 def test_passwords_are_drawn_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
     services_folder(tmp_path).mkdir()
-    drawn = load_or_draw_passwords(tmp_path, fresh=True)
+    drawn = load_or_draw_passwords(tmp_path, None)
     assert set(drawn) == {"superuser", "owner", "reader", "headend", "field", "monitor"}
     assert len(set(drawn.values())) == 6
     assert all(len(password) == 32 for password in drawn.values())
     assert stat.S_IMODE((services_folder(tmp_path) / "secrets.json").stat().st_mode) == 0o600
-    assert load_or_draw_passwords(tmp_path, fresh=True) == drawn == load_passwords(tmp_path)
+    assert load_or_draw_passwords(tmp_path, None) == drawn == load_passwords(tmp_path)
 
 
 def test_two_installations_have_different_passwords(tmp_path: Path) -> None:
     drawn = []
     for name in ("a", "b"):
         services_folder(tmp_path / name).mkdir(parents=True)
-        drawn.append(load_or_draw_passwords(tmp_path / name, fresh=True))
+        drawn.append(load_or_draw_passwords(tmp_path / name, None))
     assert not set(drawn[0].values()) & set(drawn[1].values())
 
 
 def test_lost_passwords_of_an_existing_cluster_are_not_drawn_anew(tmp_path: Path) -> None:
     services_folder(tmp_path).mkdir()
-    with pytest.raises(ServicesError, match=r"secrets\.json is missing, and the database was made with its passwords"):
-        load_or_draw_passwords(tmp_path, fresh=False)
+    with pytest.raises(
+        ServicesError, match=r"secrets\.json is missing, and the database in /data was .* remove that folder"
+    ):
+        load_or_draw_passwords(tmp_path, Path("/data"))
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
